@@ -1,0 +1,197 @@
+"""A target: a function on [0, 1]^d whose smoothness is declared, with all that the pipeline may ask of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from approxrates.regularity import Regularity
+
+Point = tuple[Fraction, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A function on ``[0, 1]^dim`` with declared regularity. Immutable and hashable by its parameters.
+
+    A target *is* its finite sum (``levels`` terms): calls, exact values and errors speak of that sum, and :meth:`tail` bounds
+    its distance to the limit function.
+
+    Attributes:
+        name: Family name, or the name of the user's function.
+        regularity: What is claimed about its smoothness.
+        parameters: JSON-able identity; for catalogue targets the arguments of ``load_target`` that rebuild it.
+        evaluate: Vectorised float64 evaluation, ``(n, dim) -> (n,)``.
+        exact_evaluate: One point of rationals to its exact value (a ``Fraction``, or a ``flint.arb`` ball), or None.
+        tail_bound: Sup distance of the finite sum to the limit function.
+        base: The ``b`` of its b-adic points, where the finest terms vanish or are extremal.
+        interpolation_gap: For ``dim == 1``: ``level -> bound`` on the sup distance, over every cell
+            ``[j, j+1] * base**-level``, between the target and its linear interpolant at the two ends; or None if none is proven.
+        samples: For targets given by data: ``(x, y)`` of shapes ``(n, dim)`` and ``(n,)``.
+    """
+
+    name: str
+    regularity: Regularity
+    parameters: Mapping[str, Any]
+    evaluate: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    exact_evaluate: Callable[[Point], Any] | None = None
+    tail_bound: float = 0.0
+    base: int = 2
+    interpolation_gap: Callable[[int], float] | None = None
+    samples: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(default=None, repr=False)
+
+    @property
+    def dim(self) -> int:
+        """Input dimension d."""
+        return self.regularity.dim
+
+    @property
+    def key(self) -> str:
+        """Canonical text of the parameters: equal for equal targets, on every platform."""
+        return json.dumps(dict(self.parameters), sort_keys=True, separators=(",", ":"))
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Target) and self.key == other.key
+
+    def tail(self) -> float:
+        """Bound on the sup distance between this finite sum and its limit function."""
+        return self.tail_bound
+
+    def __call__(self, x: Any) -> Any:
+        """Values at points of the unit cube.
+
+        Args:
+            x: Array or tensor of shape ``(n, dim)``, or ``(n,)`` when ``dim == 1``.
+
+        Returns:
+            Values, shape ``(n,)``, float64, as numpy array or torch tensor like ``x`` (on its device).
+
+        Raises:
+            ValueError: For a wrong shape, points outside ``[0, 1]^dim``, or data targets asked away from their samples.
+        """
+        is_tensor = type(x).__module__.partition(".")[0] == "torch"
+        points = np.asarray(x.detach().cpu().numpy() if is_tensor else x, dtype=np.float64)
+        if points.ndim == 1 and self.dim == 1:
+            points = points[:, None]
+        if points.ndim != 2 or points.shape[1] != self.dim:
+            raise ValueError(f"x must have shape (n, dim) with dim={self.dim}. Got shape {tuple(points.shape)}.")
+        if points.size and not (points.min() >= 0.0 and points.max() <= 1.0):
+            raise ValueError(f"x must lie in [0, 1]^{self.dim}. Got values in [{points.min()}, {points.max()}]. Rescale the inputs.")
+        values = self.evaluate(np.ascontiguousarray(points))
+        if not is_tensor:
+            return values
+        import torch
+
+        return torch.from_numpy(values).to(x.device)
+
+    def exact(self, points: Sequence[Any]) -> list[Any]:
+        """Exact values at rational points: ``Fraction`` where the target is rational there, else a ``flint.arb`` ball.
+
+        Args:
+            points: Points as tuples of ``dim`` rationals (floats are taken as the dyadic numbers they are); bare numbers
+                when ``dim == 1``.
+
+        Raises:
+            ValueError: If the target has no exact evaluation, for a wrong number of coordinates, or outside the unit cube.
+        """
+        if self.exact_evaluate is None:
+            raise ValueError(f"{self.name} has no exact evaluation. Use a target of the catalogue.")
+        values = []
+        for point in points:
+            coordinates = tuple(Fraction(c) for c in (point if isinstance(point, (tuple, list, np.ndarray)) else (point,)))
+            if len(coordinates) != self.dim:
+                raise ValueError(f"a point must have dim={self.dim} coordinates. Got {len(coordinates)}.")
+            if not all(0 <= c <= 1 for c in coordinates):
+                raise ValueError(f"a point must lie in [0, 1]^{self.dim}. Got {tuple(map(str, coordinates))}.")
+            values.append(self.exact_evaluate(coordinates))
+        return values
+
+    @classmethod
+    def from_callable(cls, function: Callable[[NDArray[np.float64]], Any], regularity: Regularity, *, name: str | None = None) -> Target:
+        """A target from any vectorised function of a numpy array ``(n, dim)``.
+
+        The function is tried on a few points, so that a wrong shape or a NaN is found before any training. In a study, the
+        function must be importable: it is named ``module:function``.
+
+        Raises:
+            TypeError: If ``function`` is not callable or ``regularity`` is not a Regularity.
+            ValueError: If it returns a wrong shape or values that are not finite.
+        """
+        if not callable(function):
+            raise TypeError(f"function must be callable. Got {type(function).__name__}.")
+        if not isinstance(regularity, Regularity):
+            raise TypeError(f"regularity must be a Regularity. Got {type(regularity).__name__}. Write ar.Regularity(smoothness=1.5, dim=1).")
+        module, qualname = getattr(function, "__module__", ""), getattr(function, "__qualname__", type(function).__name__)
+        label = name or getattr(function, "__name__", type(function).__name__)
+        dim = regularity.dim
+
+        def evaluate(x: NDArray[np.float64]) -> NDArray[np.float64]:
+            values = np.asarray(function(x), dtype=np.float64)
+            if values.shape not in {(len(x),), (len(x), 1)}:
+                raise ValueError(f"{label} must map (n, {dim}) to (n,). Got shape {values.shape} for n={len(x)}.")
+            if not np.all(np.isfinite(values)):
+                bad = x[np.flatnonzero(~np.isfinite(values.ravel()))[0]]
+                raise ValueError(f"{label} must be finite on [0, 1]^{dim}. Got {values.ravel()[~np.isfinite(values.ravel())][0]} at x={bad.tolist()}.")
+            return values.reshape(len(x))
+
+        corners = np.stack(np.meshgrid(*[[0.0, 0.5, 1.0]] * min(dim, 3), indexing="ij"), axis=-1).reshape(-1, min(dim, 3))
+        evaluate(np.pad(corners, ((0, 0), (0, dim - corners.shape[1]))))
+        parameters: dict[str, Any] = {
+            "callable": f"{module}:{qualname}", "smoothness": regularity.smoothness if regularity.is_finite else "inf", "dim": dim,
+        }
+        if regularity.information_rich:
+            parameters["information_rich"] = True
+        if name is not None:
+            parameters["label"] = name
+        return cls(name=label, regularity=regularity, parameters=parameters, evaluate=evaluate)
+
+    @classmethod
+    def from_data(cls, x: Any, y: Any, regularity: Regularity, *, name: str = "data") -> Target:
+        """A target known only at data points; errors against it are errors on those points.
+
+        Args:
+            x: Points in the unit cube, shape ``(n, dim)`` (or ``(n,)`` when ``dim == 1``).
+            y: Values, shape ``(n,)``.
+            regularity: What is believed about the smoothness.
+            name: Label for tables and figures.
+
+        Raises:
+            ValueError: For shapes that do not match, values that are not finite, points outside the cube, or repeated points.
+        """
+        import hashlib
+
+        points, values = np.array(x, dtype=np.float64), np.array(y, dtype=np.float64)
+        if points.ndim == 1 and regularity.dim == 1:
+            points = points[:, None]
+        if points.ndim != 2 or points.shape[1] != regularity.dim or not len(points):
+            raise ValueError(f"x must have shape (n, dim) with dim={regularity.dim} and n >= 1. Got shape {points.shape}.")
+        if values.shape != (len(points),):
+            raise ValueError(f"y must have shape (n,) = ({len(points)},). Got shape {values.shape}.")
+        if not (np.all(np.isfinite(points)) and np.all(np.isfinite(values))):
+            raise ValueError("x and y must be finite. Got NaN or infinity. Drop those rows.")
+        if points.min() < 0 or points.max() > 1:
+            raise ValueError(f"x must lie in [0, 1]^{regularity.dim}. Got values in [{points.min()}, {points.max()}]. Rescale the inputs.")
+        order = np.lexsort(points.T[::-1])
+        points, values = points[order], values[order]
+        if len(points) > 1 and np.any(np.all(points[1:] == points[:-1], axis=1)):
+            raise ValueError("x must not repeat a point. Got repeated rows. Average their values first.")
+        table = {row.tobytes(): value for row, value in zip(points + 0.0, values, strict=True)}
+
+        def evaluate(query: NDArray[np.float64]) -> NDArray[np.float64]:
+            try:
+                return np.array([table[row.tobytes()] for row in query + 0.0], dtype=np.float64)
+            except KeyError:
+                raise ValueError(f"{name} is known only at its {len(points)} data points. Got other points.") from None
+
+        digest = hashlib.sha256(points.tobytes() + values.tobytes()).hexdigest()
+        parameters = {"data": digest, "label": name, "smoothness": regularity.smoothness if regularity.is_finite else "inf", "dim": regularity.dim}
+        return cls(name=name, regularity=regularity, parameters=parameters, evaluate=evaluate, samples=(points, values))
