@@ -1,1 +1,83 @@
-"""approxrates."""
+"""approxrates: the laboratory for approximation rates of deep networks.
+
+The flow of the library is its interface: a target of known smoothness, a network that is trained or constructed, a certified
+error, a rate with an interval, a place on the phase diagram. Names load on first use, so that importing this package is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public names in the order of the flow, and the module each one lives in.
+_HOMES = {
+    "Regularity": "regularity",
+    "Target": "target",
+    "load_target": "catalogue",
+    "load_target_file": "catalogue",
+    "Activation": "activations",
+    "register_activation": "activations",
+    "FixedWidth": "architecture",
+    "FixedDepth": "architecture",
+    "Network": "network",
+    "construct": "constructions",
+    "train": "training",
+    "Adam": "training",
+    "SOAP": "training",
+    "SelfScaledBFGS": "training",
+    "MeanSquare": "objectives",
+    "LpPower": "objectives",
+    "SoftmaxCrossEntropy": "objectives",
+    "approximation_error": "errors",
+    "fit_rate": "rates",
+    "compare_rates": "rates",
+    "place": "phase",
+    "axis": "axes",
+    "Construction": "spec",
+    "Study": "study",
+    "load_records": "records",
+    "records_from_table": "records",
+    "plot_rates": "plots",
+    "plot_phase_diagram": "plots",
+    "plot_comparison": "plots",
+    "plot_targets": "plots",
+    "save_figure": "plots",
+    "write_report": "report",
+}
+_RENAMED = {"register_activation": "register"}
+
+__all__ = [*_HOMES, "__version__"]
+
+if TYPE_CHECKING:
+    from approxrates.activations import Activation
+    from approxrates.activations import register as register_activation
+    from approxrates.architecture import FixedDepth, FixedWidth
+    from approxrates.axes import axis
+    from approxrates.catalogue import load_target, load_target_file
+    from approxrates.constructions import construct
+    from approxrates.errors import approximation_error
+    from approxrates.network import Network
+    from approxrates.objectives import LpPower, MeanSquare, SoftmaxCrossEntropy
+    from approxrates.phase import place
+    from approxrates.plots import plot_comparison, plot_phase_diagram, plot_rates, plot_targets, save_figure
+    from approxrates.rates import compare_rates, fit_rate
+    from approxrates.records import load_records, records_from_table
+    from approxrates.regularity import Regularity
+    from approxrates.report import write_report
+    from approxrates.spec import Construction
+    from approxrates.study import Study
+    from approxrates.target import Target
+    from approxrates.training import SOAP, Adam, SelfScaledBFGS, train
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"approxrates has no {name!r}. Public names: {', '.join(_HOMES)}.")
+    value = getattr(import_module(f"approxrates.{_HOMES[name]}"), _RENAMED.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
