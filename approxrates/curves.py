@@ -1,0 +1,305 @@
+"""Curves of error against size: the rows of a study, gathered family by family, with rate and place on the diagram."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from approxrates.phase import PhasePoint, place
+from approxrates.rates import Rate, fit_rate
+from approxrates.regularity import Regularity
+
+Row = Mapping[str, Any]
+
+FAMILY_COLUMNS = (
+    "target", "target_options", "smoothness", "dim", "method", "construction", "activation", "architecture", "start", "plan",
+    "dtype", "n_points", "seed",
+)  # fmt: skip
+"""What a family is made of, besides the width or depth that is held fixed in it. Not in it: size, replica, draw and budget."""
+
+MIN_SIZES = 4
+LIMITED_FALL = 0.10
+_NORMS = {"sup": "error_sup", "l2": "error_l2"}
+
+
+@dataclass(frozen=True, eq=False)
+class FamilyCurve:
+    """Errors of one family of networks against size, over target draws and seeds.
+
+    Attributes:
+        key: All axes of the study but size, replica and target draw.
+        label: What of the key varies in the study, for a legend: ``"relu, r = 0.5"``.
+        sizes: Sizes, shape ``(k,)``, strictly increasing: the median over runs of the quantity ``x``.
+        errors: Errors in ``norm``, shape ``(draws, k, seeds)``; NaN where a run is missing or has failed.
+        draws: Target seeds, one for each row of ``errors``.
+        rate: Fitted rate, or None with fewer than four sizes.
+        point: Place on the phase diagram, or None without a rate or for an infinitely smooth target.
+        regularity: What is known about the target.
+        activation: Activation code.
+        method: ``"train"`` or ``"construct"``.
+        depth_exponent: Slope of log depth against log n_params over the family.
+        limited: Mask ``(k,)``: the error is known to be limited by optimisation there.
+        failed_fraction: Share of runs without a usable network, shape ``(k,)``.
+        x: What ``sizes`` counts.
+        norm: ``"sup"`` or ``"l2"``.
+    """
+
+    key: dict[str, Any]
+    label: str
+    sizes: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    draws: tuple[Any, ...]
+    rate: Rate | None
+    point: PhasePoint | None
+    regularity: Regularity
+    activation: str
+    method: str
+    depth_exponent: float
+    limited: NDArray[np.bool_]
+    failed_fraction: NDArray[np.float64]
+    x: str = "n_params"
+    norm: str = "sup"
+
+    @property
+    def median(self) -> NDArray[np.float64]:
+        """Median error over draws and seeds, shape ``(k,)``; NaN where nothing succeeded."""
+        return np.array([_median(self.errors[:, i]) for i in range(len(self.sizes))])
+
+    def restricted(self, draws: Sequence[Any]) -> FamilyCurve:
+        """The same family with only these target draws, in this order; the rate is fitted again, the place left out."""
+        errors = self.errors[[self.draws.index(d) for d in draws]]
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return FamilyCurve(
+            **fields | {"errors": errors, "draws": tuple(draws), "rate": _rate(self.sizes, errors), "point": None}
+        )
+
+
+def error_of(row: Row, norm: str) -> float:
+    """Error of one run: for ``"sup"`` the geometric mean of its lower and upper bound; NaN if there is none."""
+    if row.get("status") != "ok":
+        return math.nan
+    if norm == "l2":
+        return _number(row.get("error_l2"))
+    lower, upper = _number(row.get("error_sup_lower")), _number(row.get("error_sup_upper"))
+    return math.sqrt(lower * upper) if lower > 0 and math.isfinite(upper) else upper
+
+
+def family_curves(
+    rows: Iterable[Row], regularity_of: Callable[[Row], Regularity], *, x: str = "n_params", norm: str = "sup"
+) -> list[FamilyCurve]:
+    """One curve per family, in the order in which the families first occur.
+
+    Args:
+        rows: Flat rows, as of ``Records.frame()``.
+        regularity_of: What is known about the target of a row.
+        x: Quantity to count size by: ``n_params``, ``n_params_dense``, ``total_bits``, ``pieces``, ``width``, ``depth``, ``seconds``.
+        norm: ``"sup"`` or ``"l2"``.
+
+    Raises:
+        ValueError: For an unknown norm or size.
+    """
+    if norm not in _NORMS:
+        raise ValueError(f"norm must be one of {', '.join(_NORMS)}. Got {norm!r}.")
+    sizes = ("n_params", "n_params_dense", "total_bits", "pieces", "width", "depth", "seconds")
+    if x not in sizes:
+        raise ValueError(f"x must be one of {', '.join(sizes)}. Got {x!r}.")
+    groups = _families(list(rows))
+    shown = _varying([key for key, _ in groups])
+    curves = [_curve(key, _label(key, shown), members, regularity_of(members[0]), x, norm) for key, members in groups]
+    return [curve for curve in _against_constructive(curves) if len(curve.sizes)]
+
+
+def _number(value: Any) -> float:
+    """A float, NaN for None."""
+    return math.nan if value is None else float(value)
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """Median of the finite values; NaN if there are none."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else math.nan
+
+
+def _families(rows: list[Row]) -> list[tuple[dict[str, Any], list[Row]]]:
+    """Rows by family; a crossed sweep over width and depth is split by the one that its architecture holds fixed."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(repr(row.get(c)) for c in FAMILY_COLUMNS), []).append(row)
+    families: list[tuple[dict[str, Any], list[Row]]] = []
+    for members in groups.values():
+        key = {c: members[0].get(c) for c in FAMILY_COLUMNS}
+        held = "depth" if key["architecture"] == "fixed_depth" else "width"
+        if key["method"] == "construct" or _is_chain(members):
+            families.append((key, members))
+            continue
+        for value in sorted({m.get(held) for m in members if m.get(held) is not None}):
+            families.append((key | {held: value}, [m for m in members if m.get(held) == value]))
+    return families
+
+
+def _is_chain(rows: list[Row]) -> bool:
+    """Whether (width, depth) runs through one schedule, and not through a grid: neither falls as the size grows."""
+    pairs = sorted(
+        {(_number(r.get("n_params")), r["width"], r["depth"]) for r in rows if r.get("width") and r.get("depth")}
+    )
+    if len({p[1] for p in pairs}) == len(pairs):
+        return True
+    return all(a[1] <= b[1] and a[2] <= b[2] for a, b in zip(pairs, pairs[1:], strict=False))
+
+
+def _varying(keys: list[dict[str, Any]]) -> list[str]:
+    """Columns that differ between families."""
+    columns = dict.fromkeys(c for key in keys for c in key)
+    return [c for c in columns if len({repr(key.get(c)) for key in keys}) > 1]
+
+
+def _label(key: Mapping[str, Any], shown: Sequence[str]) -> str:
+    """Legend text of a family."""
+    short = {
+        "smoothness": "r = {:g}",
+        "dim": "d = {}",
+        "width": "width {}",
+        "depth": "depth {}",
+        "seed": "seed {}",
+        "n_points": "{} points",
+    }
+    names = [c for c in ("construction", "activation", *shown) if c in shown]
+    parts = []
+    for column in dict.fromkeys(names):
+        value = key.get(column)
+        redundant = column == "method" or (
+            column == "activation" and key["method"] == "construct" and "construction" in shown
+        )
+        if (
+            value in (None, "")
+            or redundant
+            or (column in {"start", "architecture", "plan"} and key["method"] == "construct")
+        ):
+            continue
+        parts.append(
+            short.get(column, "{}").format(value).replace("inf", "∞")
+            if column == "smoothness"
+            else short.get(column, "{}").format(value)
+        )
+    return ", ".join(parts) or str(key.get("construction") or key.get("activation"))
+
+
+def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regularity, x: str, norm: str) -> FamilyCurve:
+    """Errors of one family as an array, with rate and place."""
+    base_budget = min((r.get("budget") or 1 for r in rows), default=1)
+    base = [r for r in rows if (r.get("budget") or 1) == base_budget]
+    bins = _bins(base, x)
+    sizes = np.array(sorted(bins), dtype=np.float64)
+    draws = tuple(sorted({r.get("target_seed") for r in base}, key=lambda s: (s is None, s)))
+    cells = [[[error_of(r, norm) for r in bins[s] if r.get("target_seed") == d] for s in sizes] for d in draws]
+    seeds = max((len(c) for per_draw in cells for c in per_draw), default=0)
+    errors = np.full((len(draws), len(sizes), seeds), np.nan)
+    for i, per_draw in enumerate(cells):
+        for j, values in enumerate(per_draw):
+            errors[i, j, : len(values)] = values
+    failed = np.array([np.mean([not math.isfinite(error_of(r, norm)) for r in bins[s]]) for s in sizes])
+    exponent = _depth_exponent(base)
+    limited = _limited_by_refits(bins, sizes, rows, base_budget, norm)
+    rate = _rate(sizes, errors)
+    point = None
+    if rate is not None and regularity.is_finite and norm == "sup":
+        point = _place(rate, regularity, key, exponent, bool(limited.any()))
+    return FamilyCurve(
+        key=key, label=label, sizes=sizes, errors=errors, draws=draws, rate=rate, point=point, regularity=regularity,
+        activation=str(key["activation"]), method=str(key["method"]), depth_exponent=exponent, limited=limited,
+        failed_fraction=failed, x=x, norm=norm,
+    )  # fmt: skip
+
+
+def _bins(rows: list[Row], x: str) -> dict[float, list[Row]]:
+    """Rows by size. A size is what was asked for (width and depth, or the limit of a construction), counted by the median of ``x``."""
+    asked: dict[Any, list[Row]] = {}
+    for row in rows:
+        nominal = row.get("n_params_limit") or (row.get("n_params"), row.get("width"), row.get("depth"))
+        asked.setdefault(nominal, []).append(row)
+    bins: dict[float, list[Row]] = {}
+    for members in asked.values():
+        counted = np.array([_number(m.get(x)) for m in members])
+        size = _median(counted)
+        if math.isfinite(size) and size > 0:
+            bins.setdefault(size, []).extend(members)
+    return bins
+
+
+def _rate(sizes: NDArray[np.float64], errors: NDArray[np.float64]) -> Rate | None:
+    """Rate over the sizes at which every draw has a positive error; None with fewer than four of them."""
+    usable = np.isfinite(errors) & (errors > 0)
+    drawn = usable.any(axis=(1, 2)) if errors.size else np.zeros(0, dtype=bool)
+    kept = usable[drawn].any(axis=2).all(axis=0) if drawn.any() else np.zeros(len(sizes), dtype=bool)
+    if kept.sum() < MIN_SIZES:
+        return None
+    values = np.where(usable, errors, np.nan)[drawn][:, kept]
+    return fit_rate(sizes[kept], values)
+
+
+def _place(rate: Rate, regularity: Regularity, key: Mapping[str, Any], exponent: float, limited: bool) -> PhasePoint:
+    """Place of a family on the diagram."""
+    return place(
+        rate, regularity, activation=str(key["activation"]), depth_exponent=exponent,
+        exact_weights=key["method"] == "construct", optimisation_limited=limited,
+    )  # fmt: skip
+
+
+def _depth_exponent(rows: list[Row]) -> float:
+    """Least-squares slope of log depth against log n_params; 0 where the depth is unknown or does not vary."""
+    pairs = {(r["n_params"], r["depth"]) for r in rows if r.get("depth") and r.get("n_params")}
+    if len({p[0] for p in pairs}) < 2 or len({p[1] for p in pairs}) < 2:
+        return 0.0
+    size, depth = np.log(np.array(sorted(pairs), dtype=np.float64)).T
+    return float(np.polyfit(size, depth, 1)[0])
+
+
+def _limited_by_refits(
+    bins: Mapping[float, list[Row]], sizes: NDArray[np.float64], rows: list[Row], base_budget: int, norm: str
+) -> NDArray[np.bool_]:
+    """Sizes where a larger budget lowers the median error by more than 10 %; the others follow the nearest refitted size."""
+    verdicts: dict[int, bool] = {}
+    for index, size in enumerate(sizes):
+        shape = {(r.get("width"), r.get("depth")) for r in bins[size]}
+        refits = [r for r in rows if (r.get("budget") or 1) > base_budget and (r.get("width"), r.get("depth")) in shape]
+        draws = {r.get("target_seed") for r in refits}
+        before = _median(np.array([error_of(r, norm) for r in bins[size] if r.get("target_seed") in draws]))
+        after = _median(np.array([error_of(r, norm) for r in refits]))
+        if math.isfinite(before) and math.isfinite(after):
+            verdicts[index] = after < (1 - LIMITED_FALL) * before
+    limited = np.zeros(len(sizes), dtype=bool)
+    for index in range(len(sizes)):
+        if verdicts:
+            limited[index] = verdicts[min(verdicts, key=lambda k: (abs(k - index), -k))]
+    return limited
+
+
+def _against_constructive(curves: list[FamilyCurve]) -> list[FamilyCurve]:
+    """Marks sizes where a constructive start of the same family beats the random one by more than 10 %."""
+    achievable = {_twin(c): c for c in curves if c.key["start"] == "constructive"}
+    marked = []
+    for curve in curves:
+        other = achievable.get(_twin(curve))
+        if other is None or curve.key["start"] == "constructive" or curve.method != "train":
+            marked.append(curve)
+            continue
+        best = dict(zip(other.sizes, other.median, strict=True))
+        limited = curve.limited | np.array(
+            [best.get(s, math.nan) < (1 - LIMITED_FALL) * m for s, m in zip(curve.sizes, curve.median, strict=True)]
+        )
+        point = curve.point
+        if point is not None and curve.rate is not None and bool(limited.any()) != bool(curve.limited.any()):
+            point = _place(curve.rate, curve.regularity, curve.key, curve.depth_exponent, True)
+        fields = {name: getattr(curve, name) for name in curve.__dataclass_fields__}
+        marked.append(FamilyCurve(**fields | {"limited": limited, "point": point}))
+    return marked
+
+
+def _twin(curve: FamilyCurve) -> str:
+    """Key without the start, so that a random and a constructive family meet."""
+    return repr(sorted((k, repr(v)) for k, v in curve.key.items() if k != "start"))

@@ -1,0 +1,342 @@
+"""Records: the runs of a study as a table, their curves, rates and paired contrasts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from approxrates import store
+from approxrates.curves import FamilyCurve, family_curves
+from approxrates.rates import compare_rates
+from approxrates.regularity import Regularity
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FRAME_COLUMNS", "FamilyCurve", "Records", "load_records", "records_from_table"]
+
+FRAME_COLUMNS = (
+    "run_id", "status", "outcome", "target", "target_seed", "target_options", "smoothness", "dim", "method", "construction",
+    "activation", "architecture", "width", "depth", "replica", "start", "plan", "budget", "dtype", "n_points", "seed", "n_params_limit",
+    "n_params", "n_params_dense", "error_sup_lower", "error_sup_upper", "certified", "error_method", "error_l2", "loss", "steps",
+    "seconds", "total_bits", "max_bits", "pieces", "error",
+)  # fmt: skip
+"""Columns of ``Records.frame()``, in order; one row per run."""
+
+
+class Records:
+    """The runs of one study, ready to be looked at: nothing here trains or writes.
+
+    Attributes:
+        name: Name of the study.
+        notes: What reading the store had to say: torn lines, duplicates that differ.
+    """
+
+    def __init__(self, name: str, rows: Sequence[Mapping[str, Any]], *, notes: Sequence[str] = ()) -> None:
+        self.name = name
+        self.notes = tuple(notes)
+        self._rows = [dict(row) for row in rows]
+        self._regularities: dict[str, Regularity] = {}
+        self._curves: dict[tuple[str, str], list[FamilyCurve]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        counts = {s: sum(r["status"] == s for r in self._rows) for s in store.STATUSES}
+        return f"Records({self.name!r}: " + ", ".join(f"{n} {s}" for s, n in counts.items() if n or s == "ok") + ")"
+
+    def frame(self) -> pd.DataFrame:
+        """One row per run of the study, with the columns of ``FRAME_COLUMNS``."""
+        import pandas as pd
+
+        return pd.DataFrame([{c: row.get(c) for c in FRAME_COLUMNS} for row in self._rows], columns=list(FRAME_COLUMNS))
+
+    def families(self, x: str = "n_params", norm: str = "sup") -> list[FamilyCurve]:
+        """One curve per family: all axes but size, replica and target draw.
+
+        Args:
+            x: What size counts: ``n_params``, ``n_params_dense``, ``total_bits``, ``pieces``, ``width``, ``depth`` or ``seconds``.
+            norm: ``"sup"`` or ``"l2"``. The sup error of a run is the geometric mean of its lower and upper bound.
+
+        Raises:
+            ValueError: For an unknown size or norm.
+        """
+        if (x, norm) not in self._curves:
+            self._curves[x, norm] = family_curves(self._rows, self._regularity_of, x=x, norm=norm)
+        return list(self._curves[x, norm])
+
+    def rates(self, by: str | Sequence[str] | None = None, *, x: str = "n_params", norm: str = "sup") -> pd.DataFrame:
+        """One row per family: its key, the fitted rate with interval, and its place on the diagram.
+
+        Args:
+            by: Columns of the key to show; None shows those that vary between families, and the target always.
+            x: What size counts.
+            norm: ``"sup"`` or ``"l2"``.
+
+        Raises:
+            ValueError: If ``by`` names an unknown column.
+        """
+        import pandas as pd
+
+        curves = self.families(x, norm)
+        known = list(dict.fromkeys(c for curve in curves for c in curve.key))
+        asked = [by] if isinstance(by, str) else list(by) if by is not None else _telling(curves, known)
+        unknown = [c for c in asked if c not in known]
+        if unknown and curves:
+            raise ValueError(
+                f"by must name columns of the family key. Got {unknown[0]!r}. Use one of {', '.join(known)}."
+            )
+        return pd.DataFrame([{c: curve.key.get(c) for c in asked} | _rate_columns(curve) for curve in curves])
+
+    def compare(self, column: str, *, x: str = "n_params", norm: str = "sup") -> pd.DataFrame:
+        """Paired contrasts between families that differ in one column only.
+
+        Every pair is compared on the target draws that both have: difference of rates with its interval, and ratio of the
+        errors at matched size with its interval.
+
+        Args:
+            column: A column of the family key, e.g. ``"activation"`` or ``"start"``.
+            x: What size counts.
+            norm: ``"sup"`` or ``"l2"``.
+
+        Raises:
+            ValueError: If the column is unknown.
+        """
+        import pandas as pd
+
+        curves = self.families(x, norm)
+        known = list(dict.fromkeys(c for curve in curves for c in curve.key))
+        if column not in known and curves:
+            raise ValueError(
+                f"column must be a column of the family key. Got {column!r}. Use one of {', '.join(known)}."
+            )
+        shown = [c for c in _telling(curves, known) if c != column]
+        aside = _ASIDE.get(column, ()) + (column,)
+        groups: dict[str, list[FamilyCurve]] = {}
+        for curve in curves:
+            key = sorted((c, repr(v)) for c, v in curve.key.items() if c not in aside)
+            groups.setdefault(repr(key), []).append(curve)
+        contrasts = []
+        for members in groups.values():
+            for a, b in itertools.combinations(members, 2):
+                contrast = _contrast(a, b, column)
+                if contrast is not None:
+                    contrasts.append({c: a.key.get(c) for c in shown} | contrast)
+        return pd.DataFrame(contrasts, columns=[*shown, *_CONTRAST_COLUMNS])
+
+    def _regularity_of(self, row: Mapping[str, Any]) -> Regularity:
+        """Regularity of the target of a row: as its family claims today, else as the run stored it."""
+        key = json.dumps(
+            [row.get(c) for c in ("target", "target_options", "smoothness", "dim", "information_rich")], default=str
+        )
+        if key not in self._regularities:
+            self._regularities[key] = _regularity(row)
+        return self._regularities[key]
+
+
+_TRAINED_ONLY = ("construction", "architecture", "start", "plan", "dtype", "n_points", "seed", "width", "depth")
+_ASIDE: dict[str, tuple[str, ...]] = {"method": _TRAINED_ONLY, "construction": (*_TRAINED_ONLY, "method")}
+"""Columns that only one side of such a contrast can have, so that they do not keep the sides apart."""
+
+_CONTRAST_COLUMNS = (
+    "a", "b", "rate_a", "rate_b", "difference", "difference_low", "difference_high", "error_ratio", "ratio_low", "ratio_high", "n_draws",
+)  # fmt: skip
+
+
+def load_records(folder: str | Path) -> Records:
+    """Records of a results folder, without running anything.
+
+    Args:
+        folder: Results folder of a study, as given to ``Study.run``.
+
+    Raises:
+        ValueError: If the folder holds no runs.
+    """
+    folder = Path(folder)
+    contents = store.read(folder)
+    if not contents.segments:
+        raise ValueError(
+            f"folder must hold the runs of a study. Got {folder}, which has no runs/*.jsonl. Run the study first: study.run(folder)."
+        )
+    selection = store.read_selection(folder)
+    rows = list(contents.rows.values())
+    if selection is not None:
+        rows = [contents.rows[i] for i in selection.ids if i in contents.rows]
+    name = selection.name if selection is not None else folder.resolve().name
+    return Records(name, [flat(row) for row in rows], notes=contents.notes)
+
+
+def records_from_table(frame: pd.DataFrame, *, name: str = "table") -> Records:
+    """Records from errors that were measured elsewhere.
+
+    Args:
+        frame: One row per run, with columns ``n_params`` and ``error_sup`` (or ``error_sup_lower`` and ``error_sup_upper``, or
+            ``error_l2``). Optional: any column of ``FRAME_COLUMNS``; what is missing gets a default (``target="target"``,
+            ``activation="relu"``, ``method="train"``, ``smoothness=inf``, ``dim=1``, one target draw). ``information_rich``
+            says whether the lower bounds of the class hold for the target.
+        name: Name for tables and figures.
+
+    Raises:
+        TypeError: If ``frame`` is not a data frame.
+        ValueError: If a column is missing, or a size or an error is not a positive number.
+    """
+    if not hasattr(frame, "to_dict") or not hasattr(frame, "columns"):
+        raise TypeError(
+            f"frame must be a pandas DataFrame. Got {type(frame).__name__}. Write pd.DataFrame({{'n_params': ..., 'error_sup': ...}})."
+        )
+    columns = [str(c) for c in frame.columns]
+    bounds = {"error_sup_lower", "error_sup_upper"} <= set(columns)
+    if "n_params" not in columns:
+        raise ValueError(
+            f"frame must have a column n_params. Got columns {', '.join(columns)}. Rename the column that counts parameters."
+        )
+    if not (bounds or "error_sup" in columns or "error_l2" in columns):
+        raise ValueError(
+            f"frame must have a column error_sup (or error_sup_lower and error_sup_upper, or error_l2). Got columns {', '.join(columns)}."
+        )
+    if not len(frame):
+        raise ValueError("frame must have at least one row. Got none. Pass one row per run.")
+    rows = [
+        _table_row(i, {str(k): _plain(v) for k, v in row.items()}) for i, row in enumerate(frame.to_dict("records"))
+    ]
+    return Records(name, rows)
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One stored row as the columns of the frame."""
+    spec, metrics = row["spec"], row.get("metrics") or {}
+    target, training = dict(spec["target"]), spec.get("training") or {}
+    architecture, construction = spec.get("architecture") or {}, spec.get("construction") or {}
+    known = {"name", "callable", "label", "seed", "smoothness", "dim"}
+    options = {k: v for k, v in target.items() if k not in known and k != "information_rich"}
+    regularity = metrics.get("regularity") or {}
+    flat_row = {
+        "run_id": row["id"], "status": row["status"], "error": row.get("error"),
+        "target": target.get("label") or target.get("name") or target.get("callable") or "data",
+        "target_seed": target.get("seed"), "target_options": store.canonical(options) if options else "",
+        "smoothness": _smoothness(target.get("smoothness", regularity.get("smoothness", "inf"))), "dim": target.get("dim", architecture.get("dim", 1)),
+        "method": "construct" if construction else "train", "construction": construction.get("name"),
+        "activation": architecture.get("activation", "relu" if architecture else None) or metrics.get("activation", "relu"),
+        "architecture": architecture.get("kind"), "width": architecture.get("width"), "depth": architecture.get("depth"),
+        "n_params_limit": construction.get("n_params"), "replica": training.get("replica", 0),
+        "start": training.get("start", "random") if training else None, "plan": metrics.get("plan", ""),
+        "budget": training.get("budget", 1), "dtype": training.get("dtype", "float64"), "n_points": training.get("n_points"),
+        "seed": training.get("seed", 0), "regularity": regularity, "parameters": target,
+    }  # fmt: skip
+    flat_row |= {k: v for k, v in metrics.items() if k != "regularity" and (k not in flat_row or flat_row[k] is None)}
+    if flat_row.get("n_params") is None and architecture:
+        flat_row["n_params"] = _counted(architecture)
+    return flat_row
+
+
+def _counted(architecture: Mapping[str, Any]) -> int | None:
+    """Parameter count of an architecture spec, for runs that failed before they could count."""
+    from approxrates.architecture import from_spec
+
+    try:
+        return int(from_spec(dict(architecture)).n_params)
+    except (TypeError, ValueError):
+        return None
+
+
+def _smoothness(value: Any) -> float:
+    """Smoothness as a number; ``"inf"`` is how JSON holds infinity."""
+    return math.inf if value in (None, "inf") else float(value)
+
+
+def _regularity(row: Mapping[str, Any]) -> Regularity:
+    """Regularity of one row's target."""
+    from approxrates import catalogue
+
+    stored = dict(row.get("regularity") or {})
+    parameters = dict(
+        row.get("parameters") or {"name": row["target"], "smoothness": row["smoothness"], "dim": row["dim"]}
+    )
+    rich = row.get("information_rich")
+    if rich is None and parameters.get("name") in catalogue.families():
+        try:
+            claimed: Regularity = catalogue.load_target(**parameters).regularity
+        except (TypeError, ValueError):
+            pass  # a table may name a family with values of its own
+        else:
+            return claimed
+    stored.setdefault("information_rich", bool(parameters.get("information_rich", False) if rich is None else rich))
+    stored["smoothness"], stored["dim"] = _smoothness(stored.get("smoothness", row["smoothness"])), int(row["dim"])
+    return Regularity(**stored)
+
+
+def _telling(curves: Sequence[FamilyCurve], known: Sequence[str]) -> list[str]:
+    """Columns worth showing: the target, and whatever differs between families."""
+    varying = [c for c in known if len({repr(curve.key.get(c)) for curve in curves}) > 1]
+    always = ("target", "smoothness", "dim", "method", "activation")
+    return [c for c in known if c in always or c in varying]
+
+
+def _rate_columns(curve: FamilyCurve) -> dict[str, Any]:
+    """The rate and place of a curve as columns."""
+    rate, point = curve.rate, curve.point
+    low, high = rate.interval if rate is not None else (math.nan, math.nan)
+    rho_low, rho_high = point.interval if point is not None else (math.nan, math.nan)
+    return {
+        "rate": rate.value if rate is not None else math.nan, "rate_low": low, "rate_high": high,
+        "model": str(rate.model) if rate is not None else None, "verdict": str(rate.verdict) if rate is not None else "undetermined",
+        "rho": point.normalised if point is not None else math.nan, "rho_low": rho_low, "rho_high": rho_high,
+        "label": str(point.label) if point is not None else None, "decided": bool(point.decided) if point is not None else False,
+        "binding": point.binding if point is not None else None, "n_sizes": len(curve.sizes), "n_draws": curve.errors.shape[0],
+        "n_seeds": curve.errors.shape[2], "n_limited": int(curve.limited.sum()), "depth_exponent": curve.depth_exponent,
+    }  # fmt: skip
+
+
+def _contrast(a: FamilyCurve, b: FamilyCurve, column: str) -> dict[str, Any] | None:
+    """Contrast of two families on their common target draws; None if either has no rate on them."""
+    common = [d for d in a.draws if d in set(b.draws)]
+    if not common:
+        return None
+    a, b = (c if list(c.draws) == common else c.restricted(common) for c in (a, b))
+    if a.rate is None or b.rate is None:
+        return None
+    difference = compare_rates(a.rate, b.rate)
+    return {
+        "a": a.key.get(column), "b": b.key.get(column), "rate_a": a.rate.value, "rate_b": b.rate.value,
+        "difference": difference.value, "difference_low": difference.interval[0], "difference_high": difference.interval[1],
+        "error_ratio": difference.error_ratio, "ratio_low": difference.error_ratio_interval[0],
+        "ratio_high": difference.error_ratio_interval[1], "n_draws": len(common),
+    }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """A cell of a data frame as a plain Python value; missing becomes None."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _table_row(index: int, row: dict[str, Any]) -> dict[str, Any]:
+    """One row of a user's table with defaults filled in and numbers checked."""
+    defaults = {
+        "run_id": f"row-{index}", "status": "ok", "target": "target", "target_seed": 0, "target_options": "", "smoothness": math.inf,
+        "dim": 1, "method": "train", "activation": "relu", "replica": 0, "plan": "", "budget": 1,
+    }  # fmt: skip
+    row = defaults | {k: v for k, v in row.items() if v is not None}
+    if "error_sup" in row:
+        row["error_sup_lower"] = row["error_sup_upper"] = row.pop("error_sup")
+    if row["status"] not in store.STATUSES:
+        raise ValueError(f"status must be one of {', '.join(store.STATUSES)}. Got {row['status']!r} in row {index}.")
+    names = ["n_params", *(("error_sup_lower", "error_sup_upper", "error_l2") if row["status"] == "ok" else ())]
+    for column in names:
+        value = row.get(column)
+        required = column == "n_params" or (column == "error_sup_upper" and "error_l2" not in row)
+        if value is None and not required:
+            continue
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not (value > 0 and math.isfinite(value)):
+            raise ValueError(
+                f"{column} must be a positive number. Got {value!r} in row {index}. Set status='failed' for a run without a result."
+            )
+    row["smoothness"], row["dim"] = _smoothness(row["smoothness"]), int(row["dim"])
+    Regularity(smoothness=row["smoothness"], dim=row["dim"])
+    return row
