@@ -1,0 +1,235 @@
+"""Bad input at the front door: one line that says what was required, what came and what to write; nothing trained, nothing lost."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import approxrates as ar
+
+STUDY = """
+name = "tiny"
+[[targets]]
+name = "faber_tree"
+smoothness = 0.5
+dim = 1
+draws = 2
+[net]
+kind = "fixed_width"
+dim = 1
+width = 4
+depth = [1, 2]
+activation = "relu"
+[training]
+replicas = 1
+plan = [{ stage = "adam", steps = 5 }]
+"""
+
+
+def tree(**changes):
+    return ar.load_target("faber_tree", **({"smoothness": 0.5, "dim": 1, "seed": 0} | changes))
+
+
+def half(dim=1):
+    return ar.Regularity(smoothness=0.5, dim=dim)
+
+
+def arch(**changes):
+    return ar.FixedWidth(**({"dim": 1, "width": 4, "depth": 2, "activation": "relu"} | changes))
+
+
+def study(**changes):
+    return ar.Study(**({"name": "tiny", "targets": [tree()], "architectures": arch()} | changes))
+
+
+
+def call_fit(*args, **changes):
+    return ar.train(*args, **({"plan": [ar.Adam(steps=2)]} | changes))
+
+
+X = np.linspace(0, 1, 5)
+
+# name: (what is written, error, what the message must name)
+CASES = {
+    "smoothness 0": (lambda: ar.Regularity(smoothness=0, dim=1), ValueError, "smoothness"),
+    "smoothness negative": (lambda: ar.Regularity(smoothness=-1.0, dim=1), ValueError, "smoothness=-1.0"),
+    "smoothness nan": (lambda: ar.Regularity(smoothness=float("nan"), dim=1), ValueError, "smoothness"),
+    "smoothness text": (lambda: ar.Regularity(smoothness="half", dim=1), TypeError, "'half'"),
+    "dim 0": (lambda: ar.Regularity(smoothness=0.5, dim=0), ValueError, "dim=0"),
+    "dim float": (lambda: ar.Regularity(smoothness=0.5, dim=1.5), TypeError, "1.5"),
+    "unknown class": (lambda: ar.Regularity(smoothness=0.5, dim=1, kind="smooth"), ValueError, "holder"),
+    "unknown target": (lambda: ar.load_target("faber_three", smoothness=0.5, dim=1), ValueError, "faber_tree"),
+    "target parameter misspelt": (lambda: ar.load_target("faber_tree", smothness=0.5, dim=1), ValueError, "smoothness"),
+    "tree r out of range": (lambda: tree(smoothness=1.5), ValueError, "smoothness"),
+    "tree r zero": (lambda: tree(smoothness=0.0), ValueError, "smoothness"),
+    "tree dim 4": (lambda: tree(dim=4), ValueError, "dim"),
+    "tree levels 0": (lambda: tree(levels=0), ValueError, "levels"),
+    "tree seed text": (lambda: tree(seed="one"), (ValueError, TypeError), "seed"),
+    "bump tree integer r": (lambda: ar.load_target("bump_tree", smoothness=2.0, dim=1), ValueError, "smoothness"),
+    "target called with a wrong shape": (lambda: tree()(np.zeros((3, 2))), ValueError, "(n, dim)"),
+    "target called outside the cube": (lambda: tree()(np.array([1.5])), ValueError, "[0, 1]"),
+    "callable with NaN": (lambda: ar.Target.from_callable(lambda x: np.sqrt(x[:, 0] - 0.5), half()), (ValueError, RuntimeWarning), "finite|invalid"),
+    "callable of wrong shape": (lambda: ar.Target.from_callable(lambda x: np.zeros((len(x), 2)), half()), ValueError, "(n,)"),
+    "callable is a number": (lambda: ar.Target.from_callable(3.0, half()), TypeError, "callable"),
+    "callable without regularity": (lambda: ar.Target.from_callable(np.sin, 0.5), TypeError, "Regularity"),
+    "data with NaN": (lambda: ar.Target.from_data(X, X * np.nan, half()), ValueError, "finite"),
+    "data of unequal lengths": (lambda: ar.Target.from_data(X, X[:3], half()), ValueError, "(5,)"),
+    "data outside the cube": (lambda: ar.Target.from_data(2 * X, X, half()), ValueError, "Rescale"),
+    "data with repeated points": (lambda: ar.Target.from_data(np.r_[X, X], np.r_[X, X], half()), ValueError, "repeat"),
+    "width 0": (lambda: arch(width=0), ValueError, "width"),
+    "width float": (lambda: arch(width=2.5), TypeError, "width"),
+    "depth 0": (lambda: arch(depth=0), ValueError, "depth"),
+    "depth bool": (lambda: arch(depth=True), TypeError, "depth"),
+    "unknown activation": (lambda: arch(activation="rellu"), ValueError, "relu"),
+    "architecture for too few parameters": (lambda: ar.FixedWidth.for_params(5, dim=1, width=8), ValueError, "n_params|at least|parameters"),
+    "axis without values": (lambda: ar.axis(), ValueError, "value"),
+    "axis zip of unequal lengths": (lambda: ar.axis.zip([1, 2], [3]), ValueError, "equal length"),
+    "axis geom from zero": (lambda: ar.axis.geom(0, 8, 3), ValueError, "positive"),
+    "train a step function": (lambda: call_fit(arch(activation="heaviside"), tree()), ValueError, "heaviside"),
+    "train in another dimension": (lambda: call_fit(arch(dim=2), tree()), ValueError, "dim"),
+    "train no replica": (lambda: call_fit(arch(), tree(), replicas=0), ValueError, "replicas"),
+    "train an unknown plan": (lambda: call_fit(arch(), tree(), plan="quick"), ValueError, "default"),
+    "train an empty plan": (lambda: call_fit(arch(), tree(), plan=[]), ValueError, "stage"),
+    "train an unknown start": (lambda: call_fit(arch(), tree(), start="warm"), ValueError, "constructive"),
+    "train in an unknown dtype": (lambda: call_fit(arch(), tree(), dtype="float16"), ValueError, "float32"),
+    "train on an unknown device": (lambda: call_fit(arch(), tree(), device="quantum"), ValueError, "device"),
+    "train on too few points": (lambda: call_fit(arch(), tree(), n_points=1), ValueError, "n_points"),
+    "train no target": (lambda: call_fit(arch(), []), ValueError, "target"),
+    "train a tanh network constructively": (lambda: call_fit(arch(activation="tanh"), tree(), start="constructive"), ValueError, "relu"),
+    "Adam with negative steps": (lambda: ar.Adam(steps=-1), ValueError, "steps"),
+    "Adam with zero learning rate": (lambda: ar.Adam(steps=1, learning_rate=0.0), ValueError, "learning_rate"),
+    "unknown construction": (lambda: ar.construct("interpolate", tree(), n_params=50), ValueError, "interpolation"),
+    "construction with too few parameters": (lambda: ar.construct("interpolation", tree(), n_params=1), ValueError, "n_params"),
+    "three sizes": (lambda: ar.fit_rate([10, 20, 40], [1, 0.5, 0.25]), ValueError, "four"),
+    "negative errors": (lambda: ar.fit_rate([10, 20, 40, 80], [1, 0.5, -0.25, 0.1]), ValueError, "positive"),
+    "sizes that do not increase": (lambda: ar.fit_rate([10, 20, 20, 80], [1, 0.5, 0.25, 0.1]), ValueError, "increasing"),
+    "errors of wrong shape": (lambda: ar.fit_rate([10, 20, 40, 80], [1, 0.5, 0.25]), ValueError, "shape"),
+    "study without targets": (lambda: study(targets=[]), ValueError, "target"),
+    "study without networks": (lambda: study(architectures=()), ValueError, "architecture"),
+    "study with a wrong target": (lambda: study(targets=["faber_tree"]), TypeError, "target"),
+    "study with no replica": (lambda: study(replicas=0), ValueError, "replicas"),
+    "study in two dimensions at once": (lambda: study(architectures=arch(dim=2)), ValueError, "dim"),
+    "study with an unknown keyword": (lambda: study(replica=3), TypeError, "replica"),
+    "study with a lambda": (lambda: study(targets=[ar.Target.from_callable(lambda x: x[:, 0], half())]), ValueError, "module:function"),
+    "records of a table without sizes": (lambda: ar.records_from_table(__import__("pandas").DataFrame({"error_sup": [1.0]})), ValueError, "n_params"),
+    "records of a missing folder": (lambda: ar.load_records("no/such/folder"), (ValueError, OSError), "no/such/folder"),
+    "network from a text file": (lambda: ar.Network.load(__file__), ValueError, "test_bad_input"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_refused_in_one_line_that_names_the_mend(case):
+    write, error, named = CASES[case]
+    with pytest.raises(error) as caught:
+        write()
+    message = str(caught.value)
+    assert any(part in message for part in named.split("|")), message
+    assert "\n" not in message.strip()
+    assert len(message) > 20
+
+
+def test_there_are_at_least_forty_cases():
+    assert len(CASES) + len(TOML_CASES) >= 40
+
+
+# name: (text replaced, by what, what the message must name)
+TOML_CASES = {
+    "misspelt top key": ("[training]", "[traning]", ["training"]),
+    "misspelt key of the net": ("width = 4", "widht = 4", ["widht", "width"]),
+    "misspelt key of a target": ("smoothness = 0.5", "smothness = 0.5", ["smothness", "smoothness"]),
+    "misspelt key of training": ("replicas = 1", "replcas = 1", ["replcas", "replicas"]),
+    "misspelt stage": ('stage = "adam"', 'stage = "adm"', ["adm", "adam"]),
+    "misspelt key of a stage": ("steps = 5", "step = 5", ["step", "steps"]),
+    "wrong type": ("width = 4", 'width = "four"', ["width", "four"]),
+    "width 0": ("width = 4", "width = 0", ["width"]),
+    "unknown kind": ('kind = "fixed_width"', 'kind = "resnet"', ["resnet", "fixed_width"]),
+    "unknown activation": ('activation = "relu"', 'activation = "rellu"', ["rellu", "relu"]),
+    "unknown target": ('name = "faber_tree"', 'name = "faber_bush"', ["faber_bush", "faber_tree"]),
+    "smoothness 0": ("smoothness = 0.5", "smoothness = 0", ["smoothness"]),
+    "no draws": ("draws = 2", "draws = 0", ["draws"]),
+    "not TOML": ("[net]", "[net", ["line"]),
+}
+
+
+def run_cli(*arguments, cwd):
+    return subprocess.run([sys.executable, "-m", "approxrates", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+@pytest.mark.parametrize("case", TOML_CASES)
+def test_a_damaged_study_file_is_refused_before_anything_is_written(case, tmp_path):
+    old, new, named = TOML_CASES[case]
+    assert STUDY.count(old) == 1
+    path = tmp_path / "study.toml"
+    path.write_text(STUDY.replace(old, new))
+    with pytest.raises(ValueError) as caught:
+        ar.Study.from_toml(path)
+    message = str(caught.value)
+    assert "study.toml" in message
+    assert all(part in message for part in named), message
+    assert "\n" not in message.strip()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["study.toml"]
+
+
+def test_the_command_line_prints_one_line_and_leaves_the_folder_alone(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(STUDY.replace("width = 4", "widht = 4"))
+    done = run_cli("run", path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["study.toml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["run", "absent.toml"], "absent.toml"),
+        (["targets", "show", "faber_bush"], "faber_tree"),
+        (["construct", "interpolate", "--smoothness", "0.5"], "interpolation"),
+        (["report", "absent"], "absent"),
+        (["run", "study.toml", "--set", "net.widht=3"], "width"),
+        (["run", "study.toml", "--set", "net"], "KEY=VALUE"),
+        (["run", "study.toml", "--workers", "0"], "workers"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_words_on_the_command_line_end_in_one_line(arguments, named, tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    done = run_cli(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unwritable_folder_is_refused_before_training(tmp_path):
+    # A folder below a file cannot be made by anyone, root included.
+    (tmp_path / "file").write_text("")
+    with pytest.raises((OSError, ValueError), match="file"):
+        study().run(tmp_path / "file" / "results", progress=False)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_refused_before_training(tmp_path):
+    tmp_path.chmod(stat.S_IREAD | stat.S_IEXEC)
+    with pytest.raises((OSError, ValueError), match="writ|ermission"):
+        study().run(tmp_path, progress=False)
+
+
+def test_damaged_results_are_reported_and_the_lost_runs_are_done_again(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(STUDY)
+    loaded = ar.Study.from_toml(path)
+    whole = loaded.run(tmp_path, progress=False).frame()
+    segment = max(Path(tmp_path / "runs").glob("*.jsonl"), key=lambda p: p.stat().st_size)
+    lines = segment.read_text().splitlines(keepends=True)
+    segment.write_text("".join([lines[0][:40] + "\n", *lines[1:-1], lines[-1][:25]]))
+    with pytest.warns(UserWarning, match=segment.name):
+        again = loaded.run(tmp_path, progress=False).frame()
+    columns = ["run_id", "n_params", "error_sup_upper", "loss"]
+    assert again[columns].sort_values("run_id").to_numpy().tolist() == whole[columns].sort_values("run_id").to_numpy().tolist()

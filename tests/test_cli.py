@@ -1,0 +1,103 @@
+"""The command line does what the public functions do."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import approxrates as ar
+from approxrates.cli import app, parse_overrides
+
+STUDY = """
+name = "tiny"
+[[targets]]
+name = "faber_tree"
+smoothness = 0.5
+dim = 1
+draws = 2
+[[constructions]]
+name = "interpolation"
+n_params = { geom = [23, 200, 5] }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    return tmp_path
+
+
+def invoke(*arguments):
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_run_writes_every_product_and_a_second_run_does_nothing(folder):
+    first = invoke("run", folder / "study.toml")
+    assert (folder / "report.html").exists()
+    assert {"rates.csv", "runs.csv", "README.md", "runs"} <= {p.name for p in folder.iterdir()}
+    assert "faber_tree" in first
+    before = {p: p.read_bytes() for p in (folder / "runs").iterdir()}
+    invoke("run", folder)
+    after = {p: p.read_bytes() for p in (folder / "runs").iterdir()}
+    assert after == before
+
+
+def test_report_is_byte_identical_when_written_again(folder):
+    invoke("run", folder)
+    names = ["report.html", "rates.csv", "runs.csv", "README.md"]
+    before = [(folder / n).read_bytes() for n in names]
+    invoke("report", folder)
+    assert [(folder / n).read_bytes() for n in names] == before
+
+
+def test_status_counts_what_is_done_and_what_is_missing(folder):
+    assert "10" in invoke("status", folder)
+    invoke("run", folder, "--no-report")
+    assert "ok: 10" in invoke("status", folder)
+
+
+def test_plan_trains_nothing(folder):
+    assert "10" in invoke("plan", folder)
+    assert not (folder / "runs").exists()
+
+
+def test_compact_keeps_every_number(folder):
+    invoke("run", folder)
+    before = ar.load_records(folder).frame().sort_values("run_id")
+    invoke("compact", folder)
+    assert len(list((folder / "runs").glob("*.jsonl"))) == 1
+    after = ar.load_records(folder).frame().sort_values("run_id")
+    assert after.to_csv(index=False) == before.to_csv(index=False)
+
+
+def test_targets_lists_every_file_of_the_catalogue():
+    listing = invoke("targets")
+    for path in (Path(__file__).parent.parent / "targets").glob("*.toml"):
+        assert path.stem in listing
+        assert path.stem in invoke("targets", "show", path.stem)
+
+
+def test_construct_saves_a_network_that_loads(tmp_path):
+    output = invoke("construct", "interpolation", "--smoothness", "0.5", "--n-params", "100", "--out", tmp_path / "net.safetensors")
+    assert "sup error in [" in output
+    assert ar.Network.load(tmp_path / "net.safetensors").n_params <= 100
+    assert "interpolation" in invoke("construct", "--list")
+
+
+def test_doctor_speaks():
+    assert "torch" in invoke("doctor")
+
+
+def test_version_and_module_entry_agree():
+    done = subprocess.run([sys.executable, "-m", "approxrates", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"approxrates {ar.__version__}" == invoke("--version").strip()
+
+
+def test_overrides_are_read_as_toml_and_bare_words_as_text():
+    assert parse_overrides(["net.width=8", "net.activation=relu", "training.plan='default'", "net.depth=[1, 2]"]) == {
+        "net.width": 8, "net.activation": "relu", "training.plan": "default", "net.depth": [1, 2],
+    }
