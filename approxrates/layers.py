@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 IDENTITY = "identity"
+Rows = slice | NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,12 @@ class Layer:
     bias_mask: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
+        for array, what in ((self.weight, "weight"), (self.bias, "bias")):
+            if array is not None and not (isinstance(array, np.ndarray) and array.dtype == np.float64):
+                kind = getattr(array, "dtype", type(array).__name__)
+                raise TypeError(
+                    f"{what} must be a numpy array of float64. Got {kind}. Write np.asarray({what}, dtype=np.float64)."
+                )
         if self.weight.ndim != 2:
             raise ValueError(f"weight must have shape (n_out, n_in). Got shape {self.weight.shape}.")
         n_out = self.weight.shape[0]
@@ -65,3 +73,21 @@ class Layer:
     def n_params_dense(self) -> int:
         """All scalars of the dense weight matrix and bias."""
         return self.weight.size + (0 if self.bias is None else self.bias.size)
+
+    def parameters(self) -> NDArray[np.float64]:
+        """The parameters that are not structurally zero, weights row by row and then biases, shape ``(n_params,)``."""
+        weights = self.weight.ravel() if self.weight_mask is None else self.weight[self.weight_mask]
+        if self.bias is None:
+            return weights
+        return np.concatenate([weights, self.bias if self.bias_mask is None else self.bias[self.bias_mask]])
+
+
+@lru_cache(maxsize=1024)
+def unit_groups(activations: tuple[str, ...]) -> tuple[tuple[str, Rows], ...]:
+    """The units of a layer by code: ``(code, rows)`` in order of first appearance, a slice where they are neighbours."""
+    groups: list[tuple[str, Rows]] = []
+    for code in dict.fromkeys(activations):
+        rows = np.flatnonzero([c == code for c in activations])
+        neighbours = rows[-1] - rows[0] + 1 == len(rows)
+        groups.append((code, slice(int(rows[0]), int(rows[-1]) + 1) if neighbours else rows))
+    return tuple(groups)

@@ -1,0 +1,216 @@
+"""The network that training and constructions both return: layers, honest counts, evaluation, files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from approxrates import activations
+from approxrates.arithmetic import check_arithmetic, evaluate
+from approxrates.layers import IDENTITY, Layer
+from approxrates.weightfile import load_layers, save_layers
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A feed-forward network on ``[0, 1]^dim``. Immutable; the weights are float64.
+
+    Attributes:
+        layers: Affine layers with an activation per unit; the last one is the output layer.
+        provenance: JSON-able record of where the network comes from.
+
+    Raises:
+        ValueError: If there is no layer, shapes do not follow each other, an activation is unknown, or provenance is not JSON.
+        TypeError: If ``layers`` holds anything but layers.
+
+    Example:
+        >>> hat = Network((Layer(np.array([[2.0], [4.0]]), np.array([0.0, -2.0]), ("relu", "relu")),
+        ...                Layer(np.array([[1.0, -1.0]]), None, ("identity",))))
+        >>> hat(np.array([0.0, 0.5, 0.75])).tolist(), hat.n_params, hat.depth, hat.width
+        ([0.0, 1.0, 0.5], 6, 1, 2)
+    """
+
+    layers: tuple[Layer, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        if not self.layers:
+            raise ValueError("layers must hold at least one layer. Got none.")
+        for layer in self.layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(
+                    f"layers must hold Layer objects. Got {type(layer).__name__}. For torch modules use Network.from_torch."
+                )
+        for index, (before, after) in enumerate(zip(self.layers, self.layers[1:], strict=False)):
+            if before.n_out != after.n_in:
+                raise ValueError(
+                    f"layer {index + 1} must take the {before.n_out} outputs of layer {index}. Got n_in={after.n_in}."
+                )
+        for code in self.activations - {IDENTITY}:
+            activations.get(code)
+        try:
+            object.__setattr__(self, "provenance", json.loads(json.dumps(dict(self.provenance))))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"provenance must be JSON-able. Got a value that is not: {error}.") from None
+
+    @property
+    def dim(self) -> int:
+        """Input dimension d."""
+        return self.layers[0].n_in
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return self.layers[-1].n_out
+
+    @property
+    def depth(self) -> int:
+        """Number of hidden layers."""
+        return len(self.layers) - 1
+
+    @property
+    def width(self) -> int:
+        """Units of the widest hidden layer; 0 for an affine map."""
+        return max((layer.n_out for layer in self.layers[:-1]), default=0)
+
+    @property
+    def n_params(self) -> int:
+        """Weights and biases that are not structurally zero: all entries, or those inside the masks of a construction."""
+        return sum(layer.n_params for layer in self.layers)
+
+    @property
+    def n_params_dense(self) -> int:
+        """All scalars of the dense matrices and biases."""
+        return sum(layer.n_params_dense for layer in self.layers)
+
+    @cached_property
+    def _bits(self) -> NDArray[np.int64]:
+        """Bits of the odd mantissa of each non-zero parameter."""
+        values = np.concatenate([layer.parameters() for layer in self.layers])
+        return odd_mantissa_bits(values[values != 0.0])
+
+    @property
+    def max_bits(self) -> int:
+        """Longest mantissa of a parameter in bits: a weight is ``+-m 2^e`` with odd ``m``, and ``m`` is counted, so 1 for ``+-2^e``."""
+        return int(self._bits.max(initial=0))
+
+    @property
+    def total_bits(self) -> int:
+        """Bits of the odd mantissas of all non-zero parameters plus one each for the sign. Exponents are not counted."""
+        return int(self._bits.sum()) + len(self._bits)
+
+    @property
+    def activations(self) -> frozenset[str]:
+        """Codes in use, ``"identity"`` included."""
+        return frozenset(code for layer in self.layers for code in layer.activations)
+
+    @property
+    def is_piecewise_linear(self) -> bool:
+        """Whether every activation is continuous and piecewise linear, so that the network is too."""
+        return all(code == IDENTITY or activations.get(code).piecewise_linear for code in self.activations)
+
+    def __call__(self, x: Any, arithmetic: str = "auto") -> Any:
+        """Values at points.
+
+        Args:
+            x: Array or tensor of shape ``(n, dim)``, or ``(n,)`` when ``dim == 1``; for exact arithmetic also rows of rationals.
+            arithmetic: ``"auto"``, ``"float64"``, or ``"exact"`` (rational numbers, piecewise-polynomial activations only).
+
+        Returns:
+            Values of shape ``(n,)``, or ``(n, n_outputs)`` if there are several outputs: float64, as array or tensor like ``x``
+            (on its device, without gradient). For exact arithmetic a list of ``n`` fractions (or tuples of them).
+
+        Raises:
+            ValueError: For a wrong shape, an unknown arithmetic, or activations without exact values.
+        """
+        is_tensor = type(x).__module__.partition(".")[0] == "torch"
+        data = x.detach().cpu().numpy() if is_tensor else x
+        exact = check_arithmetic(arithmetic) == "exact"
+        points = np.asarray(data, dtype=object if exact else np.float64)
+        if points.ndim == 1 and self.dim == 1:
+            points = points[:, None]
+        if points.ndim != 2 or points.shape[1] != self.dim:
+            raise ValueError(f"x must have shape (n, dim) with dim={self.dim}. Got shape {tuple(points.shape)}.")
+        values = evaluate(self.layers, points, arithmetic)
+        if exact:
+            return [row[0] for row in values] if self.n_outputs == 1 else values
+        values = values[:, 0] if self.n_outputs == 1 else values
+        if not is_tensor:
+            return values
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(values)).to(x.device)
+
+    def save(self, path: str | Path) -> None:
+        """Write the network into one safetensors file: weights bit for bit, masks, activation codes, provenance.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
+        save_layers(path, self.layers, self.provenance)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Network:
+        """Read a file that :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the file is damaged or of another kind.
+        """
+        return cls(*load_layers(path))
+
+    def to_torch(self, dtype: Any = "float64", *, allow_rounding: bool = False) -> nn.Sequential:
+        """The network as a plain ``nn.Sequential`` mapping ``(n, dim)`` to ``(n, n_outputs)``.
+
+        Raises:
+            ValueError: If the dtype is unknown, or would round weights and ``allow_rounding`` is False.
+        """
+        from approxrates.interchange import layers_to_module
+
+        return layers_to_module(self.layers, dtype, allow_rounding=allow_rounding)
+
+    @classmethod
+    def from_torch(cls, module: Any, provenance: Mapping[str, Any] | None = None) -> Network:
+        """A network from an ``nn.Sequential`` or a list of ``nn.Linear`` and activation modules.
+
+        Raises:
+            TypeError: If ``module`` is of another kind.
+            ValueError: For a module that has no counterpart here.
+        """
+        from approxrates.interchange import layers_from_module
+
+        return cls(layers_from_module(module), {"source": "torch"} if provenance is None else provenance)
+
+    def describe(self) -> str:
+        """A few lines for people: shape, counts, bits, one line per layer."""
+        lines = [
+            f"Network on [0, 1]^{self.dim}: depth {self.depth}, width {self.width}, {self.n_outputs} output(s)",
+            f"  parameters: {self.n_params} not structurally zero, {self.n_params_dense} dense; "
+            f"{self.total_bits} bits in all, at most {self.max_bits} per mantissa",
+        ]
+        for index, layer in enumerate(self.layers):
+            codes = ", ".join(f"{count} {code}" for code, count in Counter(layer.activations).items())
+            lines.append(f"  layer {index}: {layer.n_in} -> {layer.n_out} ({codes}), {layer.n_params} parameters")
+        if self.provenance:
+            lines.append(f"  from: {json.dumps(self.provenance, sort_keys=True)}")
+        return "\n".join(lines)
+
+
+def odd_mantissa_bits(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Length of ``m`` in ``values = +-m 2^e`` with odd ``m``, in bits; 53 for what is not finite, 0 for zero."""
+    finite = np.isfinite(values)
+    mantissa = np.ldexp(np.abs(np.frexp(np.where(finite, values, 0.0))[0]), 53).astype(np.int64)
+    trailing = np.frexp((mantissa & -mantissa).astype(np.float64))[1] - 1
+    return np.where(finite, np.where(mantissa == 0, 0, 53 - trailing), 53).astype(np.int64)
