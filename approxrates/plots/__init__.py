@@ -1,0 +1,27 @@
+"""Figures and tables of a study. The only place that imports matplotlib; every plot draws on an Axes and returns it."""
+
+from approxrates.plots.comparison import plot_comparison
+from approxrates.plots.families import by_target, family_names, readable, target_name
+from approxrates.plots.phase_diagram import is_easy, plot_phase_diagram
+from approxrates.plots.rate_curves import plot_rates
+from approxrates.plots.saving import drawn_numbers, save_figure
+from approxrates.plots.tables import HEADINGS, rates_cells, rates_table_latex, rates_table_markdown
+from approxrates.plots.target_curves import plot_targets
+
+__all__ = [
+    "HEADINGS",
+    "by_target",
+    "drawn_numbers",
+    "family_names",
+    "is_easy",
+    "plot_comparison",
+    "plot_phase_diagram",
+    "plot_rates",
+    "plot_targets",
+    "rates_cells",
+    "rates_table_latex",
+    "rates_table_markdown",
+    "readable",
+    "save_figure",
+    "target_name",
+]

@@ -1,0 +1,98 @@
+"""Families of networks as figures speak of them: which share a target, and what each is called beside the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from approxrates.curves import FamilyCurve
+
+TARGET_COLUMNS = ("target", "target_options", "smoothness", "dim")
+_SHORT = {
+    "smoothness": "r = {}",
+    "dim": "d = {}",
+    "width": "width {}",
+    "depth": "depth {}",
+    "seed": "seed {}",
+    "n_points": "{} points",
+    "start": "{} start",
+}
+_SILENT = {"method", "construction", "activation", "architecture", "plan"}
+
+
+def target_key(key: Mapping[str, Any]) -> tuple[str, ...]:
+    """What two families must share to be approximating the same target law."""
+    return tuple(repr(key.get(column)) for column in TARGET_COLUMNS)
+
+
+def by_target(families: Sequence[FamilyCurve]) -> list[list[FamilyCurve]]:
+    """Families grouped by target law, rough targets first, then in order of appearance."""
+    groups: dict[tuple[str, ...], list[FamilyCurve]] = {}
+    for family in families:
+        groups.setdefault(target_key(family.key), []).append(family)
+    return sorted(groups.values(), key=lambda group: (group[0].regularity.dim, group[0].regularity.smoothness))
+
+
+def readable(name: Any) -> str:
+    """A name of the code as words: ``faber_tree`` to ``Faber tree``; module paths and signs stay as they are."""
+    text = str(name).rpartition(":")[2].replace("_", " ")
+    return " ".join(
+        word.capitalize() if word in {"faber", "takagi", "weierstrass", "landsberg", "runge"} else word
+        for word in text.split(" ")
+    )
+
+
+def target_name(family: FamilyCurve, *, dim: bool = False) -> str:
+    """Title of a target law: ``Faber tree, r = 0.5``; with ``dim`` (or for d > 1) the dimension too."""
+    r, d = family.regularity.smoothness, family.regularity.dim
+    name = readable(family.key.get("target"))
+    parts = [
+        name[:1].upper() + name[1:],
+        *([f"r = {r:g}"] if math.isfinite(r) else ["smooth"] if "analytic" not in name else []),
+    ]
+    if dim or d > 1:
+        parts.append(f"d = {d}")
+    options = family.key.get("target_options")
+    if options and str(options) not in {"{}", "None", ""}:
+        parts.append(
+            ", ".join(f"{k} = {v}" for k, v in options.items()) if isinstance(options, Mapping) else str(options)
+        )
+    return ", ".join(parts)
+
+
+def family_names(families: Sequence[FamilyCurve]) -> list[str]:
+    """What each family is called when its target is clear: the activation or construction, and whatever else varies.
+
+    Names are equal exactly if the families differ in nothing but their target.
+    """
+    trained = [f.key for f in families if f.method != "construct"]
+    shown = {"train": _varying(trained), "construct": _varying([f.key for f in families if f.method == "construct"])}
+    names = []
+    for family in families:
+        built = family.method == "construct"
+        head = readable(family.key.get("construction") or "construction") if built else family.activation
+        extra = [
+            _SHORT.get(c, "{}").format(_value(family.key.get(c)))
+            for c in shown["construct" if built else "train"]
+            if family.key.get(c) is not None
+        ]
+        names.append(", ".join([head, *extra]))
+    return names
+
+
+def _varying(keys: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Columns, other than the target's and the head of the name, that differ among families."""
+    columns = [c for c in dict.fromkeys(c for key in keys for c in key) if c not in TARGET_COLUMNS and c not in _SILENT]
+    found = [c for c in columns if len({repr(key.get(c)) for key in keys}) > 1]
+    # Architecture and plan have long names: they are shown only where two families would otherwise be called the same.
+    for column in ("architecture", "plan"):
+        told = {(*target_key(k), *(repr(k.get(c)) for c in ("activation", "construction", *found))) for k in keys}
+        if len(told) < len(keys) and len({repr(key.get(column)) for key in keys}) > 1:
+            found.append(column)
+    return found
+
+
+def _value(value: Any) -> str:
+    """A short text for one value."""
+    return f"{value:g}" if isinstance(value, float) else readable(value)

@@ -1,0 +1,84 @@
+"""The table of rates: its cells, and its forms as LaTeX for a paper and as Markdown for a page."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from approxrates.curves import FamilyCurve
+from approxrates.plots.families import by_target, family_names, target_name
+
+if TYPE_CHECKING:
+    from approxrates.records import Records
+
+HEADINGS = ("target", "family", "rate p", "95 % interval", "ρ = pd/r", "place", "sizes", "draws × seeds")
+
+
+def rates_cells(records: Records, *, x: str = "n_params", norm: str = "sup") -> list[tuple[str, ...]]:
+    """Cells of the table of rates as text, one row per family, grouped by target; columns as in ``HEADINGS``."""
+    families = records.families(x=x, norm=norm)
+    called = dict(zip(map(id, families), family_names(families), strict=True))
+    dims = len({f.regularity.dim for f in families}) > 1
+    return [_row(f, target_name(f, dim=dims), called[id(f)]) for group in by_target(families) for f in group]
+
+
+def _row(family: FamilyCurve, target: str, name: str) -> tuple[str, ...]:
+    """Cells of one family."""
+    rate, point = family.rate, family.point
+    draws, _, seeds = family.errors.shape
+    value = interval = rho = place = "–"
+    if rate is not None:
+        value = f"{rate.value:.2f}"
+        interval = (
+            f"[{rate.interval[0]:.2f}, {rate.interval[1]:.2f}]"
+            if all(map(math.isfinite, rate.interval))
+            else "undetermined"
+        )
+        if rate.verdict != "determined":
+            interval += " ?" if interval != "undetermined" else ""
+        count = f"{int(sum(rate.used))} of {len(family.sizes)}"
+    else:
+        count = f"0 of {len(family.sizes)}"
+    if point is not None:
+        rho, place = f"{point.normalised:.2f}", f"{point.label}".lower() + ("" if point.decided else " (undecided)")
+        place = place.replace("undecided (undecided)", "undecided")
+    return target, name, value, interval, rho, place, count, f"{draws} × {seeds}"
+
+
+def rates_table_markdown(records: Records, *, x: str = "n_params", norm: str = "sup") -> str:
+    """The table of rates in Markdown."""
+    rows = [HEADINGS, ("---",) * len(HEADINGS), *rates_cells(records, x=x, norm=norm)]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows)
+
+
+def rates_table_latex(records: Records, *, x: str = "n_params", norm: str = "sup") -> str:
+    r"""The table of rates as a LaTeX ``tabular`` in the manner of booktabs (``\usepackage{booktabs}``)."""
+    heads = ("Target", "Family", r"$p$", r"95\,\%", r"$\rho = pd/r$", "Place", "Sizes", "Draws $\\times$ seeds")
+    lines = [r"\begin{tabular}{llrlrlll}", r"\toprule", " & ".join(heads) + r" \\"]
+    last = None
+    for target, *cells in rates_cells(records, x=x, norm=norm):
+        if target != last:
+            lines.append(r"\midrule")
+        lines.append(" & ".join(_latex(c) for c in ("" if target == last else target, *cells)) + r" \\")
+        last = target
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _latex(text: str) -> str:
+    """A cell with LaTeX's own characters made safe."""
+    special = {
+        "\\": r"\textbackslash{}",
+        "&": r"\&",
+        "%": r"\%",
+        "_": r"\_",
+        "#": r"\#",
+        "$": r"\$",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "×": r"$\times$",
+        "–": "--",
+        "∞": r"$\infty$",
+    }
+    return "".join(special.get(character, character) for character in text)
