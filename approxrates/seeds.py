@@ -1,14 +1,16 @@
 """Every random number of the project: seeds by named axes, and signs by counter-based hashing.
 
-A seed is the hash of *what it is for* (``seed_for("target", name=..., draw=3)``), never of the order in which things ran. So a
-target's seed depends on the target alone, an initialisation on architecture and replica, a sampling on the target.
+A seed is the hash of *what it is for* (``seed_for("target", name=..., draw=3)``), never of the order in which things
+ran. So a target's seed depends on the target alone, an initialisation on architecture and replica, a sampling on the
+target.
 
-Signs of random trees come from a 64-bit mixing function of (seed, level, index): random access, no storage, and, being integer
-arithmetic modulo 2^64, the same function on every platform.
+Signs of random trees come from a 64-bit mixing function of (seed, level, index): random access, no storage, and, being
+integer arithmetic modulo 2^64, the same function on every platform.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from typing import Any
@@ -29,7 +31,8 @@ def seed_for(axis: str, **names: Any) -> int:
         **names: JSON-able values that it shall depend on.
 
     Example:
-        >>> seed_for("init", replica=0) == seed_for("init", replica=0), seed_for("init", replica=0) == seed_for("init", replica=1)
+        >>> first, again, second = (seed_for("init", replica=i) for i in (0, 0, 1))
+        >>> first == again, first == second
         (True, False)
     """
     text = json.dumps([axis, names], sort_keys=True, separators=(",", ":"))
@@ -38,20 +41,50 @@ def seed_for(axis: str, **names: Any) -> int:
 
 def mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The finaliser of SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195), elementwise."""
-    words = (words ^ (words >> np.uint64(30))) * _MIX_A
-    words = (words ^ (words >> np.uint64(27))) * _MIX_B
-    return words ^ (words >> np.uint64(31))
+    words = words ^ (words >> np.uint64(30))
+    words *= _MIX_A
+    words ^= words >> np.uint64(27)
+    words *= _MIX_B
+    words ^= words >> np.uint64(31)
+    return words
 
 
-def hash_words(seed: int, level: int, index: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """64 random bits for each index, given seed and level; shape of ``index``."""
-    key = seed_for("hash", seed=seed, level=level)
-    with np.errstate(over="ignore"):
-        return mix(mix(index * _GOLDEN + np.uint64(key)) + _GOLDEN)
+@functools.lru_cache(maxsize=4096)
+def _key(seed: int, level: int) -> np.uint64:
+    """Where the counter of one level of one seed starts."""
+    return np.uint64(seed_for("hash", seed=seed, level=level))
 
 
-def hash_signs(seed: int, level: int, index: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """A sign, +1.0 or -1.0, for each index; shape of ``index``."""
-    top = hash_words(seed, level, index) >> np.uint64(63)
-    signs: NDArray[np.float64] = 1.0 - 2.0 * top.astype(np.float64)
+def hash_words(seed: int, level: int, *index: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """64 random bits for each cell, given seed and level.
+
+    The coordinates of a cell are hashed one after another, each round starting from the bits of the round before: no cell
+    number is formed that could overflow at deep levels.
+
+    Args:
+        seed: Seed of the tree.
+        level: Level of the cells.
+        *index: One array of whole numbers per coordinate, all of one shape ``(n,)`` with ``n >= 1``.
+
+    Returns:
+        Words of that shape.
+    """
+    key = _key(seed, level)
+    words: NDArray[np.uint64] | np.uint64 = key
+    for coordinate in index:
+        rounds = coordinate * _GOLDEN
+        rounds += words
+        rounds = mix(rounds)
+        rounds += _GOLDEN
+        words = mix(rounds)
+    return np.asarray(words, dtype=np.uint64)
+
+
+def hash_signs(seed: int, level: int, *index: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """A sign, +1.0 or -1.0, for each cell; arguments and shape as in :func:`hash_words`."""
+    words = hash_words(seed, level, *index)
+    words >>= np.uint64(63)
+    signs = words.astype(np.float64)
+    signs *= -2.0
+    signs += 1.0
     return signs
