@@ -1,0 +1,23 @@
+"""The one trainer: many replicas of one architecture at once, hand-written derivatives, plans of stages, outcomes."""
+
+from approxrates.training.adam import Adam
+from approxrates.training.base import Outcome, Progress, Stage
+from approxrates.training.fit import fit_members, train
+from approxrates.training.plans import resolve_plan, stage_from_spec
+from approxrates.training.result import Fit
+from approxrates.training.soap import SOAP
+from approxrates.training.ssbfgs import SelfScaledBFGS
+
+__all__ = [
+    "SOAP",
+    "Adam",
+    "Fit",
+    "Outcome",
+    "Progress",
+    "SelfScaledBFGS",
+    "Stage",
+    "fit_members",
+    "resolve_plan",
+    "stage_from_spec",
+    "train",
+]

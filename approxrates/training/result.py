@@ -1,0 +1,75 @@
+"""What training returns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from approxrates.network import Network
+from approxrates.target import Target
+from approxrates.training.base import Outcome
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fit:
+    """Trained networks of one architecture, one for each member.
+
+    Attributes:
+        members: ``(target, replica)`` of each network, targets in the order given, replicas of one target together.
+        networks: The networks, with the best parameters seen.
+        outcomes: How each fit ended.
+        losses: Loss of each on the full sampling set, in the units of the target (for the mean square: squared error), shape ``(n_members,)``; infinite if none was
+            ever finite.
+        steps: Steps done by each, shape ``(n_members,)``.
+        seconds: Wall time of the fit divided by the members trained together, shape ``(n_members,)``.
+        attempts: Draws of random weights that each took, more than one if the first were constant on the domain, shape ``(n_members,)``.
+    """
+
+    members: tuple[tuple[Target, int], ...]
+    networks: tuple[Network, ...]
+    outcomes: tuple[Outcome, ...]
+    losses: NDArray[np.float64]
+    steps: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+    attempts: NDArray[np.int64]
+
+    def best(self, target: Target | None = None) -> Network:
+        """The network of the lowest finite loss.
+
+        Args:
+            target: Which target's; may be left out if there is only one.
+
+        Raises:
+            ValueError: If several targets were fitted and none is named, if this one was not, or if no loss is finite.
+        """
+        fitted = list(dict.fromkeys(member for member, _ in self.members))
+        if target is None and len(fitted) > 1:
+            raise ValueError(f"best needs a target, since {len(fitted)} were fitted. Got none. Write fit.best(target).")
+        if target is not None and target not in fitted:
+            raise ValueError(
+                f"target must be one of those fitted: {', '.join(t.name for t in fitted)}. Got {target.name}."
+            )
+        places = [i for i, (member, _) in enumerate(self.members) if target is None or member == target]
+        finite = [i for i in places if np.isfinite(self.losses[i])]
+        if not finite:
+            raise ValueError("no replica has a finite loss. Lower the learning rate, or train more replicas.")
+        return self.networks[min(finite, key=lambda i: float(self.losses[i]))]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Fit], order: Sequence[int]) -> Fit:
+        """Several fits as one; member ``i`` of the result is member ``order[i]`` of the parts taken one after the other."""
+
+        def take(name: str) -> list[object]:
+            everything = [item for part in parts for item in getattr(part, name)]
+            return [everything[i] for i in order]
+
+        columns = {field.name: take(field.name) for field in dataclasses.fields(cls)}
+        numbers = {"losses": np.float64, "steps": np.int64, "seconds": np.float64, "attempts": np.int64}
+        values = {
+            name: np.array(column, dtype=numbers[name]) if name in numbers else tuple(column)
+            for name, column in columns.items()
+        }
+        return cls(**values)  # type: ignore[arg-type]
