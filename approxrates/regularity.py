@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-RegularityClass = Literal["holder", "zygmund", "lipschitz-log", "besov", "sobolev", "polynomial", "analytic", "constant"]
+RegularityClass = Literal[
+    "holder", "zygmund", "lipschitz-log", "besov", "sobolev", "polynomial", "analytic", "constant"
+]
 CLASSES: tuple[str, ...] = RegularityClass.__args__  # type: ignore[attr-defined]
 
 
@@ -23,8 +25,8 @@ class Regularity:
         kind: Function class the number refers to.
         radius: Upper bound on the Hölder seminorm of order ``r`` (for ``r <= 1``: the Hölder constant), if known.
         sharp: The function is nowhere smoother than ``r``; without it ``r`` is only a lower bound.
-        information_rich: The function carries about ``eps^(-d/r)`` free bits, so the lower bounds of the class hold for it;
-            a self-similar or analytic function does not, and may be approximated faster than its class.
+        information_rich: The function carries about ``eps^(-d/r)`` free bits, so the lower bounds of the class hold for
+            it; a self-similar or analytic function does not, and may be approximated faster than its class.
 
     Raises:
         ValueError: If ``smoothness <= 0``, ``dim < 1`` or ``radius < 0``, or for an unknown class.
@@ -42,7 +44,7 @@ class Regularity:
         if isinstance(self.smoothness, bool) or not isinstance(self.smoothness, (int, float)):
             raise TypeError(f"smoothness must be a number. Got {self.smoothness!r}. Write e.g. smoothness=0.5.")
         if not self.smoothness > 0:
-            raise ValueError(f"smoothness must be positive. Got smoothness={self.smoothness}. Write e.g. smoothness=0.5.")
+            raise ValueError(f"smoothness must be positive. Got smoothness={self.smoothness}. Use e.g. smoothness=0.5.")
         if isinstance(self.dim, bool) or not isinstance(self.dim, int):
             raise TypeError(f"dim must be an integer. Got {self.dim!r}. Write e.g. dim=1.")
         if self.dim < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,32 @@ from approxrates.regularity import Regularity
 Point = tuple[Fraction, ...]
 
 
+def _rationals(point: Any) -> Point:
+    """Coordinates of one point as fractions; a bare number is a point of one coordinate."""
+    coordinates = point if isinstance(point, (tuple, list, np.ndarray)) else (point,)
+    try:
+        return tuple(Fraction(c) for c in coordinates)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"a point must be made of finite rationals. Got {point!r}. Write e.g. Fraction(1, 3)."
+        ) from None
+
+
+def _numbers(name: str, values: Any) -> NDArray[np.float64]:
+    """A fresh float64 array of what was given (numpy, torch or nested lists)."""
+    given = values.detach().cpu().numpy() if type(values).__module__.partition(".")[0] == "torch" else values
+    try:
+        return np.array(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be an array of numbers. Got {type(values).__name__}.") from None
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """A function on ``[0, 1]^dim`` with declared regularity. Immutable and hashable by its parameters.
 
-    A target *is* its finite sum (``levels`` terms): calls, exact values and errors speak of that sum, and :meth:`tail` bounds
-    its distance to the limit function.
+    A target *is* its finite sum (``levels`` terms): calls, exact values and errors speak of that sum, and :meth:`tail`
+    bounds its distance to the limit function.
 
     Attributes:
         name: Family name, or the name of the user's function.
@@ -32,7 +53,8 @@ class Target:
         tail_bound: Sup distance of the finite sum to the limit function.
         base: The ``b`` of its b-adic points, where the finest terms vanish or are extremal.
         interpolation_gap: For ``dim == 1``: ``level -> bound`` on the sup distance, over every cell
-            ``[j, j+1] * base**-level``, between the target and its linear interpolant at the two ends; or None if none is proven.
+            ``[j, j+1] * base**-level``, between the target and its linear interpolant at the two ends; or None if none
+            is proven.
         samples: For targets given by data: ``(x, y)`` of shapes ``(n, dim)`` and ``(n,)``.
     """
 
@@ -79,13 +101,14 @@ class Target:
             ValueError: For a wrong shape, points outside ``[0, 1]^dim``, or data targets asked away from their samples.
         """
         is_tensor = type(x).__module__.partition(".")[0] == "torch"
-        points = np.asarray(x.detach().cpu().numpy() if is_tensor else x, dtype=np.float64)
+        points = _numbers("x", x)
         if points.ndim == 1 and self.dim == 1:
             points = points[:, None]
         if points.ndim != 2 or points.shape[1] != self.dim:
             raise ValueError(f"x must have shape (n, dim) with dim={self.dim}. Got shape {tuple(points.shape)}.")
         if points.size and not (points.min() >= 0.0 and points.max() <= 1.0):
-            raise ValueError(f"x must lie in [0, 1]^{self.dim}. Got values in [{points.min()}, {points.max()}]. Rescale the inputs.")
+            span = f"[{points.min()}, {points.max()}]"
+            raise ValueError(f"x must lie in [0, 1]^{self.dim}. Got values in {span}. Rescale the inputs.")
         values = self.evaluate(np.ascontiguousarray(points))
         if not is_tensor:
             return values
@@ -97,17 +120,18 @@ class Target:
         """Exact values at rational points: ``Fraction`` where the target is rational there, else a ``flint.arb`` ball.
 
         Args:
-            points: Points as tuples of ``dim`` rationals (floats are taken as the dyadic numbers they are); bare numbers
-                when ``dim == 1``.
+            points: Points as tuples of ``dim`` rationals (floats are taken as the dyadic numbers they are); bare
+                numbers when ``dim == 1``.
 
         Raises:
-            ValueError: If the target has no exact evaluation, for a wrong number of coordinates, or outside the unit cube.
+            ValueError: If the target has no exact evaluation, for a wrong number of coordinates, for points outside the
+                unit cube or not finite.
         """
         if self.exact_evaluate is None:
             raise ValueError(f"{self.name} has no exact evaluation. Use a target of the catalogue.")
         values = []
         for point in points:
-            coordinates = tuple(Fraction(c) for c in (point if isinstance(point, (tuple, list, np.ndarray)) else (point,)))
+            coordinates = _rationals(point)
             if len(coordinates) != self.dim:
                 raise ValueError(f"a point must have dim={self.dim} coordinates. Got {len(coordinates)}.")
             if not all(0 <= c <= 1 for c in coordinates):
@@ -116,11 +140,13 @@ class Target:
         return values
 
     @classmethod
-    def from_callable(cls, function: Callable[[NDArray[np.float64]], Any], regularity: Regularity, *, name: str | None = None) -> Target:
+    def from_callable(
+        cls, function: Callable[[NDArray[np.float64]], Any], regularity: Regularity, *, name: str | None = None
+    ) -> Target:
         """A target from any vectorised function of a numpy array ``(n, dim)``.
 
-        The function is tried on a few points, so that a wrong shape or a NaN is found before any training. In a study, the
-        function must be importable: it is named ``module:function``.
+        The function is tried on a few points, so that a wrong shape or a NaN is found before any training. In a study,
+        the function must be importable: it is named ``module:function``.
 
         Raises:
             TypeError: If ``function`` is not callable or ``regularity`` is not a Regularity.
@@ -129,8 +155,10 @@ class Target:
         if not callable(function):
             raise TypeError(f"function must be callable. Got {type(function).__name__}.")
         if not isinstance(regularity, Regularity):
-            raise TypeError(f"regularity must be a Regularity. Got {type(regularity).__name__}. Write ar.Regularity(smoothness=1.5, dim=1).")
-        module, qualname = getattr(function, "__module__", ""), getattr(function, "__qualname__", type(function).__name__)
+            example = "ar.Regularity(smoothness=1.5, dim=1)"
+            raise TypeError(f"regularity must be a Regularity. Got {type(regularity).__name__}. Write {example}.")
+        module = getattr(function, "__module__", "")
+        qualname = getattr(function, "__qualname__", type(function).__name__)
         label = name or getattr(function, "__name__", type(function).__name__)
         dim = regularity.dim
 
@@ -139,20 +167,18 @@ class Target:
             if values.shape not in {(len(x),), (len(x), 1)}:
                 raise ValueError(f"{label} must map (n, {dim}) to (n,). Got shape {values.shape} for n={len(x)}.")
             if not np.all(np.isfinite(values)):
-                bad = x[np.flatnonzero(~np.isfinite(values.ravel()))[0]]
-                raise ValueError(f"{label} must be finite on [0, 1]^{dim}. Got {values.ravel()[~np.isfinite(values.ravel())][0]} at x={bad.tolist()}.")
+                bad = int(np.flatnonzero(~np.isfinite(values.ravel()))[0])
+                what = f"{values.ravel()[bad]} at x={x[bad].tolist()}"
+                raise ValueError(f"{label} must be finite on [0, 1]^{dim}. Got {what}. Mend the function there.")
             return values.reshape(len(x))
 
-        corners = np.stack(np.meshgrid(*[[0.0, 0.5, 1.0]] * min(dim, 3), indexing="ij"), axis=-1).reshape(-1, min(dim, 3))
-        evaluate(np.pad(corners, ((0, 0), (0, dim - corners.shape[1]))))
-        parameters: dict[str, Any] = {
-            "callable": f"{module}:{qualname}", "smoothness": regularity.smoothness if regularity.is_finite else "inf", "dim": dim,
-        }
-        if regularity.information_rich:
-            parameters["information_rich"] = True
+        varied = min(dim, 3)
+        corners = np.stack(np.meshgrid(*[[0.0, 0.5, 1.0]] * varied, indexing="ij"), axis=-1).reshape(-1, varied)
+        evaluate(np.pad(corners, ((0, 0), (0, dim - varied))))
+        parameters = {"callable": f"{module}:{qualname}", **_claims(regularity)}
         if name is not None:
             parameters["label"] = name
-        return cls(name=label, regularity=regularity, parameters=parameters, evaluate=evaluate)
+        return cls(name=str(label), regularity=regularity, parameters=parameters, evaluate=evaluate)
 
     @classmethod
     def from_data(cls, x: Any, y: Any, regularity: Regularity, *, name: str = "data") -> Target:
@@ -165,21 +191,26 @@ class Target:
             name: Label for tables and figures.
 
         Raises:
-            ValueError: For shapes that do not match, values that are not finite, points outside the cube, or repeated points.
+            TypeError: If x or y is not an array of numbers, or ``regularity`` is not a Regularity.
+            ValueError: For shapes that do not match, values that are not finite, points outside the cube, or repeated
+                points.
         """
-        import hashlib
-
-        points, values = np.array(x, dtype=np.float64), np.array(y, dtype=np.float64)
+        if not isinstance(regularity, Regularity):
+            example = "ar.Regularity(smoothness=1.5, dim=1)"
+            raise TypeError(f"regularity must be a Regularity. Got {type(regularity).__name__}. Write {example}.")
+        points, values = _numbers("x", x), _numbers("y", y)
         if points.ndim == 1 and regularity.dim == 1:
             points = points[:, None]
         if points.ndim != 2 or points.shape[1] != regularity.dim or not len(points):
-            raise ValueError(f"x must have shape (n, dim) with dim={regularity.dim} and n >= 1. Got shape {points.shape}.")
+            need = f"(n, dim) with dim={regularity.dim} and n >= 1"
+            raise ValueError(f"x must have shape {need}. Got shape {points.shape}.")
         if values.shape != (len(points),):
             raise ValueError(f"y must have shape (n,) = ({len(points)},). Got shape {values.shape}.")
         if not (np.all(np.isfinite(points)) and np.all(np.isfinite(values))):
             raise ValueError("x and y must be finite. Got NaN or infinity. Drop those rows.")
         if points.min() < 0 or points.max() > 1:
-            raise ValueError(f"x must lie in [0, 1]^{regularity.dim}. Got values in [{points.min()}, {points.max()}]. Rescale the inputs.")
+            span = f"[{points.min()}, {points.max()}]"
+            raise ValueError(f"x must lie in [0, 1]^{regularity.dim}. Got values in {span}. Rescale the inputs.")
         order = np.lexsort(points.T[::-1])
         points, values = points[order], values[order]
         if len(points) > 1 and np.any(np.all(points[1:] == points[:-1], axis=1)):
@@ -193,5 +224,15 @@ class Target:
                 raise ValueError(f"{name} is known only at its {len(points)} data points. Got other points.") from None
 
         digest = hashlib.sha256(points.tobytes() + values.tobytes()).hexdigest()
-        parameters = {"data": digest, "label": name, "smoothness": regularity.smoothness if regularity.is_finite else "inf", "dim": regularity.dim}
+        parameters = {"data": digest, "label": name, **_claims(regularity)}
         return cls(name=name, regularity=regularity, parameters=parameters, evaluate=evaluate, samples=(points, values))
+
+
+def _claims(regularity: Regularity) -> dict[str, Any]:
+    """What is claimed about a function of the user's, JSON-able, defaults left out: part of its identity."""
+    claims: dict[str, Any] = {
+        "smoothness": regularity.smoothness if regularity.is_finite else "inf",
+        "dim": regularity.dim,
+    }
+    optional = {"kind": "holder", "radius": None, "sharp": False, "information_rich": False}
+    return claims | {k: getattr(regularity, k) for k, default in optional.items() if getattr(regularity, k) != default}

@@ -103,7 +103,8 @@ def analytic(smoothness: float = math.inf, dim: int = 1, seed: int = 0, function
     ``exp_sin`` ``exp(mean_i sin(2 pi x_i))``, ``exponential`` ``exp(mean_i x_i)``. All are compositions of entire
     functions, with a denominator of at least 1 in ``runge``, hence analytic on the cube. No Hölder radius is stated:
     the smoothness is infinite. Polynomials converge to ``runge`` like ``1.2198^-n`` in the degree n (d = 1), faster to
-    the others, which are entire. The linear interpolant at spacing h is off by at most ``h^2/8`` times the bound on the second derivative.
+    the others, which are entire. The linear interpolant at
+    spacing h is off by at most ``h^2/8`` times the bound on the second derivative.
 
     Args:
         smoothness: Infinite; accepted so that every family takes the same arguments.

@@ -79,8 +79,8 @@ class SplineBump:
             coefficients = [c for c in coefficients for _ in range(2)]
             for _ in range(degree):
                 coefficients = [(a + b) / 2 for a, b in itertools.pairwise([Fraction(0), *coefficients, Fraction(0)])]
-        scale = math.factorial(m - 1) * self._terms[0][1]  # 1 / peak of the unit B-spline
-        return scale * m**times * max(abs(c) for c in coefficients)
+        scale: Fraction = math.factorial(m - 1) * self._terms[0][1]  # 1 / peak of the unit B-spline
+        return scale * int(m**times) * max(abs(c) for c in coefficients)
 
 
 @functools.lru_cache(maxsize=512)
@@ -206,7 +206,8 @@ def bump_tree(
     ``radius`` is the largest over gamma.
 
     *Nowhere better*: see :func:`margin`. In d > 1 take the difference in ``x_1`` with the other coordinates at the
-    centre of the cell: the own bump is unchanged, coarser ones are multiplied by numbers in ``[0, 1]``, finer ones vanish.
+    centre of the cell: the own bump is unchanged, coarser ones are multiplied by numbers in ``[0, 1]``, finer ones
+    vanish.
 
     Args:
         smoothness: ``r > 0``, not an integer, below 5 or so.

@@ -39,8 +39,9 @@ def faber_tree(smoothness: float, dim: int = 1, seed: int = 0, levels: int = bas
     :func:`~approxrates.generators.base.holder_constant` gives
     ``radius = (2 / (1 - 2^(r-1)) + 2 / (2^r - 1)) d^(r/2)``.
 
-    *Nowhere better.* Take the second difference in ``x_1`` at (left face, centre, right face) of a cell of level k,
-    the other coordinates at the centre. Finer levels vanish there, coarser ones are affine in ``x_1`` on the cell, so the difference is exactly ``-2 s_kj 2^(-k r)``: in every cell of every level, and it returns the sign.
+    *Nowhere better.* Take the second difference in ``x_1`` at (left face, centre, right face) of a cell of level k, the
+    other coordinates at the centre. Finer levels vanish there and coarser ones are affine in ``x_1`` on the cell, so
+    the difference is exactly ``-2 s_kj 2^(-k r)``: in every cell of every level, and it returns the sign.
 
     Args:
         smoothness: ``0 < r < 1``.
