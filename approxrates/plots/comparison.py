@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from approxrates.plots.families import readable
+from approxrates.plots.families import law_name, readable
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import OKABE_ITO, new_figure, styled
 
@@ -116,13 +116,9 @@ def _lines(frame: pd.DataFrame) -> list[tuple[str, Mapping[str, Any] | None]]:
 
 def _heading(row: Mapping[str, Any], varying: list[str]) -> str:
     """Title of a group of contrasts: target, r, d, and what else is held fixed in it."""
-    name = readable(row.get("target", "target"))
-    parts = [name[:1].upper() + name[1:]]
-    if row.get("smoothness") is not None and math.isfinite(row["smoothness"]):
-        parts.append(f"r = {row['smoothness']:g}")
-    if row.get("dim", 1) != 1:
-        parts.append(f"d = {row['dim']}")
-    return ", ".join(parts + [readable(row[c]) for c in varying if row.get(c) not in (None, "")])
+    smoothness = row.get("smoothness")
+    law = law_name(row, math.inf if smoothness is None else float(smoothness), int(row.get("dim", 1)))
+    return ", ".join([law, *(readable(row[c]) for c in varying if row.get(c) not in (None, ""))])
 
 
 def _forest(

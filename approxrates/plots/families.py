@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -45,20 +46,26 @@ def readable(name: Any) -> str:
 
 def target_name(family: FamilyCurve, *, dim: bool = False) -> str:
     """Title of a target law: ``Faber tree, r = 0.5``; with ``dim`` (or for d > 1) the dimension too."""
-    r, d = family.regularity.smoothness, family.regularity.dim
-    name = readable(family.key.get("target"))
-    parts = [
-        name[:1].upper() + name[1:],
-        *([f"r = {r:g}"] if math.isfinite(r) else ["smooth"] if "analytic" not in name else []),
-    ]
+    return law_name(family.key, family.regularity.smoothness, family.regularity.dim, dim=dim)
+
+
+def law_name(key: Mapping[str, Any], r: float, d: int, *, dim: bool = False) -> str:
+    """Title of a target law from the columns ``target`` and ``target_options`` of a key or a row, with r and d."""
+    name = " ".join([readable(key.get("target", "target")), *_option_words(key.get("target_options"))])
+    parts = [name[:1].upper() + name[1:]]
+    if math.isfinite(r):
+        parts.append(f"r = {r:g}")
     if dim or d > 1:
         parts.append(f"d = {d}")
-    options = family.key.get("target_options")
-    if options and str(options) not in {"{}", "None", ""}:
-        parts.append(
-            ", ".join(f"{k} = {v}" for k, v in options.items()) if isinstance(options, Mapping) else str(options)
-        )
     return ", ".join(parts)
+
+
+def _option_words(options: Any) -> list[str]:
+    """Further parameters of a target in words; the columns hold them as canonical JSON."""
+    found = json.loads(options) if isinstance(options, str) and options.startswith("{") else options
+    if not isinstance(found, Mapping):
+        return [str(found)] if found else []
+    return [readable(value) if isinstance(value, str) else f"({name} {value})" for name, value in found.items()]
 
 
 def family_names(families: Sequence[FamilyCurve]) -> list[str]:

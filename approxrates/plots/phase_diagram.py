@@ -34,7 +34,7 @@ def plot_phase_diagram(
     Against ``"smoothness"`` (r/d) the regions are bands: below the classical rate (rho < 1), the deep phase
     (1 < rho <= 2), and rho > 2, infeasible for piecewise-polynomial activations. Against ``"depth"`` (the exponent a of
     depth ~ W^a) the feasible region is rho <= 1 + a. Filled marks are decided placements, hollow ones undecided. Marks
-    in a ring are easy targets (self-similar or analytic: faster than their class, which proves nothing about the
+    in a diamond are easy targets (self-similar or analytic: faster than their class, which proves nothing about the
     phases); they are named. Families that would cover one another are drawn side by side about their true place. Values
     above the top are drawn there as a triangle with the number beside it.
 
@@ -212,7 +212,7 @@ def _draw_family(ax: Axes, family: FamilyCurve, look: Look, at: float, top: floa
         clip_on=False,
     )
     if easy:
-        ax.plot([at], [value], "o", ms=10.5, mfc="none", mec=EASY_EDGE, mew=0.7, zorder=4.1, clip_on=False)
+        ax.plot([at], [value], "D", ms=9.5, mfc="none", mec=EASY_EDGE, mew=0.7, zorder=4.1, clip_on=False)
     pixel = figure_of(ax).dpi / 72
     if clipped:
         low = high = value
@@ -282,7 +282,7 @@ def _legend(ax: Axes, families: Sequence[FamilyCurve], names: Sequence[str], loo
         handles += [Line2D([], [], label="decided", **plain), Line2D([], [], mfc="white", label="undecided", **plain)]
     if any(is_easy(f) for f in families):
         handles.append(
-            Line2D([], [], ls="none", marker="o", ms=9, mfc="none", mec=EASY_EDGE, mew=0.7, label="easy target")
+            Line2D([], [], ls="none", marker="D", ms=8, mfc="none", mec=EASY_EDGE, mew=0.7, label="easy target")
         )
     columns = min(len(handles), 8)
     ax.legend(

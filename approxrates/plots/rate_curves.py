@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from approxrates.curves import FamilyCurve
@@ -42,8 +41,8 @@ def plot_rates(records: Records, x: str = "n_params", norm: str = "sup", ax: Axe
     """Log-log curves of error against size, one per family, with fitted rates.
 
     Marks are medians over seeds and target draws, bars their quartiles; hollow marks are not used in the fit (floor,
-    start of the curve, or a size at which a draw is missing); a triangle hanging from a mark says that the size is
-    limited by optimisation. Lines are the fitted laws over the points used. Constructed families are thin and black.
+    start of the curve, or a size at which a draw is missing); a ring round a mark says that the size is limited by
+    optimisation. Lines are the fitted laws over the points used. Constructed families are thin and black.
     Thin grey guides have the slopes r/d and 2r/d.
 
     Args:
@@ -51,7 +50,7 @@ def plot_rates(records: Records, x: str = "n_params", norm: str = "sup", ax: Axe
         x: What is counted: ``n_params``, ``n_params_dense``, ``total_bits``, ``pieces``, ``seconds``, ``width``,
             ``depth``.
         norm: ``"sup"`` or ``"l2"``.
-        ax: Axes to draw everything on. Without it, a new figure with one panel per target law (target, smoothness, dim).
+        ax: Axes to draw everything on. Without it, a new figure with one panel per target law (target, r, d).
 
     Returns:
         The Axes drawn on; of several panels the first (the others are in ``.figure.axes``).
@@ -201,18 +200,7 @@ def _draw_curve(ax: Axes, family: FamilyCurve, name: str, look: Look) -> EndLabe
     hollow = shown & ~used
     ax.plot(sizes[hollow], middle[hollow], look.marker, color=look.color, mfc="white", ms=size, mew=0.8, zorder=3)
     limited = shown & np.asarray(family.limited, dtype=bool)
-    below = ax.transData + ScaledTranslation(0, -2.6 / 72, figure_of(ax).dpi_scale_trans)
-    ax.plot(
-        sizes[limited],
-        middle[limited],
-        marker=7,
-        ls="none",
-        color=look.color,
-        ms=4.5,
-        mew=0,
-        transform=below,
-        zorder=3.1,
-    )
+    ax.plot(sizes[limited], middle[limited], "o", mfc="none", mec=look.text, ms=7.5, mew=0.6, zorder=3.1)
     if used.sum() >= 2 and family.rate is not None and math.isfinite(family.rate.value):
         grid = np.geomspace(sizes[used][0], sizes[used][-1], 60)
         ax.plot(grid, family.rate.predict(grid), color=look.color, ls=look.dash, lw=look.width, zorder=2.6)
@@ -242,7 +230,7 @@ def _note_handles(families: list[FamilyCurve]) -> list[Line2D]:
     if any((np.isfinite(medians(f)) & ~used_sizes(f)).any() for f in families):
         handles.append(Line2D([], [], marker="o", mfc="white", ms=4, label=NOTES["unused"], **plain))
     if any(np.asarray(f.limited).any() for f in families):
-        handles.append(Line2D([], [], marker=7, ms=5, label=NOTES["limited"], **plain))
+        handles.append(Line2D([], [], marker="o", mfc="none", ms=7.5, label=NOTES["limited"], **plain | {"mew": 0.6}))
     return handles
 
 

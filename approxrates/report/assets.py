@@ -1,0 +1,161 @@
+"""The files of a report: tables, figures, and SVG made fit to stand inside a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from approxrates import store
+from approxrates.plots import (
+    plot_comparison,
+    plot_phase_diagram,
+    plot_rates,
+    plot_targets,
+    save_figure,
+)
+from approxrates.report.findings import without_paths
+
+if TYPE_CHECKING:
+    from approxrates.records import Records
+
+MOST_TARGETS = 9
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure of a report: its file name without suffix, and what the reader is told about it."""
+
+    name: str
+    title: str
+    caption: str
+
+
+def write_tables(records: Records, folder: Path) -> None:
+    """Writes ``rates.csv`` (one row per family) and ``runs.csv`` (one row per run)."""
+    runs = records.frame()
+    if "error" in runs.columns:
+        runs["error"] = runs["error"].map(without_paths)
+    for name, table in (("rates.csv", records.rates()), ("runs.csv", runs)):
+        table.to_csv(folder / name, index=False, lineterminator="\n")
+
+
+def draw_figures(records: Records, folder: Path) -> list[Drawn]:
+    """Draws all figures that the records have numbers for into ``folder/figures``; returns them in reading order."""
+    families = records.families()
+    drawn: list[Drawn] = []
+
+    def draw(figure: Drawn, plot: Callable[[], Any]) -> None:
+        save_figure(plot(), folder / "figures" / figure.name)
+        drawn.append(figure)
+
+    if any(f.point is not None for f in families):
+        draw(Drawn("phase-smoothness", "Phase diagram", _PHASE), lambda: plot_phase_diagram(records))
+    for norm, word in (("sup", "sup norm"), ("l2", "L² norm")):
+        if any((f.errors > 0).any() for f in records.families(norm=norm)):
+            name = "rates" if norm == "sup" else "rates-l2"
+            draw(
+                Drawn(name, f"Error against size, {word}", _RATES if norm == "sup" else _RATES_L2),
+                partial(plot_rates, records, norm=norm),
+            )
+    for column, word in (("activation", "activations"), ("start", "starts"), ("method", "trained and constructed")):
+        if any(f.key.get(column) is not None for f in families) and len(records.compare(column)):
+            draw(
+                Drawn(f"comparison-{column}", f"Paired comparison: {word}", _PAIRED),
+                partial(plot_comparison, records, column),
+            )
+    exponents = {round(f.depth_exponent, 2) for f in families if f.point is not None}
+    if len(exponents) > 1 and max(exponents) > 0.05:
+        draw(Drawn("phase-depth", "Phase diagram against depth", _DEPTH), lambda: plot_phase_diagram(records, "depth"))
+    targets = _targets(records)
+    if targets:
+        draw(Drawn("targets", "Targets", "The first draw of each target law."), lambda: plot_targets(targets))
+    return drawn
+
+
+_PHASE = (
+    "Normalised rate ρ = p d / r with its 95 % interval for every family on a target of finite smoothness. Hollow "
+    "marks are "
+    "undecided; diamonds mark easy targets, whose rates say nothing about the phases. Families at one r/d stand "
+    "side by side."
+)
+_RATES = (
+    "Medians over seeds and target draws with quartile bars, and the fitted law over the points used. Hollow points "
+    "are not "
+    "used in the fit; ringed points are limited by optimisation. Grey guides: r/d and 2r/d. Black: constructed "
+    "networks."
+)
+_RATES_L2 = "The same runs in the L² norm, whose rates are not those of the phase diagram."
+_PAIRED = (
+    "Difference of the rates and ratio of the errors at matched W, paired by target draw, with 95 % intervals. "
+    "Filled: the interval excludes no difference."
+)
+_DEPTH = (
+    "The same places against the exponent a of depth ~ W^a: with piecewise-polynomial activations "
+    "ρ cannot exceed 1 + a."
+)
+
+
+def _targets(records: Records) -> list[Any]:
+    """First draw of each catalogue target of the records; targets that are not in the catalogue are left out."""
+    import json
+
+    from approxrates.catalogue import families, load_target
+
+    known, found = set(families()), []
+    columns = ["target", "target_options", "smoothness", "dim", "target_seed"]
+    for row in records.frame()[columns].drop_duplicates(columns[:4]).to_dict("records"):
+        if row["target"] not in known:
+            continue
+        options = json.loads(row["target_options"]) if row["target_options"] else {}
+        given = {"smoothness": row["smoothness"]} if row["smoothness"] != float("inf") else {}
+        seed = (
+            {"seed": int(row["target_seed"])}
+            if row["target_seed"] == row["target_seed"] and row["target_seed"] is not None
+            else {}
+        )
+        try:
+            found.append(load_target(row["target"], dim=int(row["dim"]), **given, **seed, **options))
+        except (TypeError, ValueError):
+            continue  # a table of errors measured elsewhere may use a family's name with parameters of its own
+    return found[:MOST_TARGETS]
+
+
+def inline_svg(path: Path, title: str, prefix: str) -> str:
+    """An SVG file as an element of a page, ``<svg`` at the start of a line.
+
+    Ids get a prefix, for they must be unique in the page; prolog, metadata and fixed size are dropped, and a title for
+    screen readers is put in.
+    """
+    text = path.read_text(encoding="utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    head, _, body = text.partition(">")
+    head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)
+    width = float(re.search(r'viewBox="[-\d.]+ [-\d.]+ ([\d.]+)', head)[1])  # type: ignore[index]
+    body = re.sub(r'\bid="', f'id="{prefix}-', body)
+    body = re.sub(r'(href="|url\()#', rf"\1#{prefix}-", body)
+    return f'\n{head} role="img" style="max-width:{width * 4 / 3:.0f}px"><title>{title}</title>{body.strip()}\n'
+
+
+def environments(folder: Path) -> list[tuple[str, str]]:
+    """What the stored runs were computed with: names and the different values, without host names."""
+    seen: dict[str, set[str]] = {}
+    for row in store.read(folder).rows.values():
+        for name, value in _flattened(row.get("environment") or {}):
+            seen.setdefault(name, set()).add(value)
+    return [(name, ", ".join(sorted(values))) for name, values in sorted(seen.items())]
+
+
+def _flattened(environment: dict[str, Any], head: str = "") -> list[tuple[str, str]]:
+    """Nested names and values as pairs; host names, user names and paths are left out."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in environment.items():
+        if isinstance(value, dict):
+            pairs += _flattened(value, f"{head}{name} ")
+        elif name not in {"host", "hostname", "node", "user", "cwd", "pid"} and value is not None:
+            pairs.append((f"{head}{name}", without_paths(value)))
+    return pairs

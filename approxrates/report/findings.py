@@ -1,0 +1,244 @@
+"""What a study found, in sentences that are computed from its numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from approxrates.plots import by_target, family_names, is_easy, readable, target_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from approxrates.curves import FamilyCurve
+    from approxrates.records import Records
+
+_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][^/\\\s:'\"]+)+[/\\]")
+_PLACES = {
+    "CLASSICAL": "at the classical rate",
+    "BELOW CLASSICAL": "below the classical rate",
+    "DEEP": "in the deep phase",
+    "EASY TARGET": "on an easy target, where no rate speaks about the phases",
+    "TRANSIENT": "above the classical rate with floating-point weights, which cannot last",
+    "ALARM": "above what is possible: look for an error that is not certified, or sizes before the asymptotic range",
+    "UNDECIDED": "undecided",
+}
+
+
+def without_paths(text: Any) -> str:
+    """First line of a message with folders of this machine taken out; file names stay."""
+    lines = str(text or "").strip().splitlines()
+    return _PATH.sub("", lines[0]) if lines else ""
+
+
+def percent(part: int, whole: int) -> str:
+    """A share in words: ``3 of 256 (1.2 %)``."""
+    return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)" if whole else "0 of 0"
+
+
+def setup_lines(records: Records) -> list[str]:
+    """What was run, one sentence per item."""
+    frame, families = records.frame(), records.families()
+    trained = frame[frame["method"] == "train"]
+    lines = [
+        f"{len(frame):,} runs: {len(trained):,} trained networks and {len(frame) - len(trained):,} constructed ones."
+    ]
+    lines.append("Targets: " + "; ".join(dict.fromkeys(target_name(g[0], dim=True) for g in by_target(families))) + ".")
+    heads = dict.fromkeys(
+        readable(f.key.get("construction")) if f.method == "construct" else f.activation for f in families
+    )
+    lines.append("Families: " + ", ".join(heads) + ".")
+    sizes = np.concatenate([f.sizes for f in families]) if families else np.zeros(0)
+    if len(sizes):
+        most = max(families, key=lambda f: f.errors.size)
+        draws, k, seeds = most.errors.shape
+        draw_word, seed_word = ("draw" if draws == 1 else "draws"), ("replica" if seeds == 1 else "replicas")
+        lines.append(
+            f"Sizes: W from {sizes.min():,.0f} to {sizes.max():,.0f}, up to {k} per family; {draws} {draw_word} of "
+            f"each random "
+            f"target, {seeds} {seed_word} of each network."
+        )
+    lines.append(
+        "W counts weights and biases that are not structurally zero (column `n_params`); errors are in the sup norm."
+    )
+    return lines
+
+
+def summary_lines(records: Records) -> list[str]:
+    """The study in a few sentences: where its families lie, what limits them, what failed."""
+    families = records.families()
+    placed = [f for f in families if f.point is not None]
+    lines = []
+    for method, word in (("train", "trained"), ("construct", "constructed")):
+        group = [f for f in placed if f.method == method and not is_easy(f)]
+        if group:
+            counts = Counter(_place_name(f) for f in group)
+            told = ", ".join(f"{n} {_PLACES.get(label, label.lower())}" for label, n in counts.most_common())
+            lines.append(f"Of {len(group)} {word} families on information-rich targets: {told}.")
+    easy = [f for f in placed if is_easy(f)]
+    if easy:
+        fastest = max(easy, key=lambda f: f.point.normalised if f.point else 0.0)
+        assert fastest.point is not None, "only placed families are counted"
+        lines.append(
+            f"{len(easy)} {'family is' if len(easy) == 1 else 'families are'} on easy targets, the fastest at "
+            f"ρ = {fastest.point.normalised:.2f} {_interval(fastest.point.interval)}; that is allowed and says "
+            f"nothing about the phases."
+        )
+    limited = [f for f in families if np.asarray(f.limited).any()]
+    trained = [f for f in families if f.method == "train"]
+    if trained:
+        lines.append(
+            f"Training is limited by optimisation somewhere in {len(limited)} of {len(trained)} trained families: "
+            f"there a larger "
+            "budget or a better start lowers the error by more than 10 %, so the rate describes the training, not "
+            "the architecture."
+        )
+    frame = records.frame()
+    bad = frame[frame["status"] != "ok"]
+    lines.append(f"Runs without a usable network: {percent(len(bad), len(frame))}.")
+    return lines
+
+
+def target_findings(records: Records) -> list[tuple[str, list[str]]]:
+    """For each target law its title and findings: rates with places, comparisons, limits of optimisation, failures."""
+    families = records.families()
+    names = dict(zip(map(id, families), family_names(families), strict=True))
+    contrasts = _contrasts(records)
+    dims = len({f.regularity.dim for f in families}) > 1
+    found = []
+    for group in by_target(families):
+        lines = [_rate_line(f, names[id(f)]) for f in group]
+        lines += _comparison_lines(group, contrasts)
+        lines += [line for f in group for line in _limit_lines(f, names[id(f)])]
+        found.append((_law_title(group[0], dims), lines))
+    return found
+
+
+def _law_title(family: FamilyCurve, dims: bool) -> str:
+    """Target law with its classical rate."""
+    regularity = family.regularity
+    title = target_name(family, dim=dims)
+    if not regularity.is_finite:
+        return f"{title} (smooth: no finite classical rate)"
+    kind = "information-rich" if regularity.information_rich else "easy target"
+    return f"{title} (classical rate r/d = {regularity.smoothness / regularity.dim:g}, {kind})"
+
+
+def _rate_line(family: FamilyCurve, name: str) -> str:
+    """Rate and place of one family, with the reasons where it is not decided."""
+    rate, point = family.rate, family.point
+    if rate is None or not math.isfinite(rate.value):
+        return f"**{name}**: no rate; it needs errors at four sizes or more, for every draw."
+    text = f"**{name}**: p = {rate.value:.2f} {_interval(rate.interval)}"
+    text += "" if rate.verdict == "determined" else " (undetermined)"
+    reasons = list(rate.reasons) if rate.verdict != "determined" else []
+    if point is not None:
+        place = _place_name(family)
+        text += f", ρ = {point.normalised:.2f} {_interval(point.interval)}: {_PLACES.get(place, place.lower())}"
+        if point.binding and not is_easy(family):
+            text += f" (binding: {point.binding})"
+        if not point.decided:
+            reasons += [r for r in point.reasons if r not in reasons]
+    sentence = text + "."
+    return " ".join([sentence, *(r if r.endswith(".") else f"{r}." for r in reasons[:2])])
+
+
+def _place_name(family: FamilyCurve) -> str:
+    """Label of a placed family; UNDECIDED where the placement is not decided."""
+    assert family.point is not None, "asked for placed families only"
+    label = str(family.point.label).upper()
+    return label if family.point.decided or label == "EASY TARGET" else "UNDECIDED"
+
+
+def _contrasts(records: Records) -> pd.DataFrame:
+    """Paired contrasts of activations."""
+    return records.compare("activation")
+
+
+def _comparison_lines(group: Sequence[FamilyCurve], contrasts: pd.DataFrame) -> list[str]:
+    """Which trained family has the smaller error at matched size, each against the best of the group."""
+    rows = [{str(k): v for k, v in r.items()} for r in contrasts.to_dict("records")] if len(contrasts) else []
+    rows = [
+        r
+        for r in rows
+        if _same_law(r, group[0]) and r.get("method", "train") == "train" and math.isfinite(r["error_ratio"])
+    ]
+    settings: dict[str, list[dict[str, Any]]] = {}
+    extra = [
+        c
+        for c in (rows[0] if rows else {})
+        if c in {"start", "architecture", "width", "depth", "plan", "dtype", "n_points"}
+    ]
+    for row in rows:
+        settings.setdefault(", ".join(readable(row[c]) for c in extra if row[c] not in (None, "")), []).append(row)
+    lines = []
+    for setting, members in settings.items():
+        line = _against_best(members)
+        if line:
+            lines.append(f"{line[:-1]} ({setting})." if setting and len(settings) > 1 else line)
+    return lines
+
+
+def _against_best(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One sentence: the family with the smallest errors, and by how much it leads each of the others."""
+    names = list(dict.fromkeys(n for r in rows for n in (r["a"], r["b"])))
+    score = dict.fromkeys(names, 0.0)
+    for row in rows:
+        score[row["a"]] += math.log(row["error_ratio"])
+        score[row["b"]] -= math.log(row["error_ratio"])
+    best = min(names, key=lambda n: score[n])
+    above: list[str] = []
+    level: list[str] = []
+    for row in rows:
+        if best not in (row["a"], row["b"]):
+            continue
+        other = row["b"] if row["a"] == best else row["a"]
+        triple = (row["error_ratio"], row["ratio_low"], row["ratio_high"])
+        ratio, low, high = triple if row["b"] == best else (1 / triple[0], 1 / triple[2], 1 / triple[1])
+        text = f"{readable(other)} {ratio:.2f} {_interval((low, high))}"
+        (above if low > 1 else level).append(text)
+    parts = []
+    if above:
+        parts.append(f"the errors of the others are larger by the factors {', '.join(above)}")
+    if level:
+        parts.append(f"not told apart from it: {', '.join(level)}")
+    return (
+        f"At equal W, {readable(best)} has the smallest sup errors; {'; '.join(parts)} (paired by target draw, 95 %)."
+        if parts
+        else ""
+    )
+
+
+def _same_law(row: Mapping[str, Any], family: FamilyCurve) -> bool:
+    """Whether a contrast is on the target law of a family."""
+    return all(
+        c not in row or repr(row[c]) == repr(family.key.get(c))
+        for c in ("target", "target_options", "smoothness", "dim")
+    )
+
+
+def _limit_lines(family: FamilyCurve, name: str) -> list[str]:
+    """Where a family is limited by optimisation, and how many of its runs failed."""
+    lines = []
+    limited = np.asarray(family.limited, dtype=bool)
+    if limited.any():
+        where = "at all sizes" if limited.all() else "at W = " + ", ".join(f"{s:,.0f}" for s in family.sizes[limited])
+        lines.append(f"{name} is limited by optimisation {where}.")
+    failed = np.asarray(family.failed_fraction, dtype=float)
+    if (failed > 0).any():
+        worst = int(np.argmax(failed))
+        lines.append(
+            f"{name}: {100 * failed.mean():.1f} % of the runs gave no usable network, most at W = "
+            f"{family.sizes[worst]:,.0f} ({100 * failed[worst]:.0f} %)."
+        )
+    return lines
+
+
+def _interval(interval: tuple[float, float]) -> str:
+    """An interval in brackets."""
+    return f"[{interval[0]:.2f}, {interval[1]:.2f}]" if all(map(math.isfinite, interval)) else "[undetermined]"
