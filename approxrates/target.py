@@ -37,6 +37,19 @@ def _numbers(name: str, values: Any) -> NDArray[np.float64]:
         raise TypeError(f"{name} must be an array of numbers. Got {type(values).__name__}.") from None
 
 
+def _claimed(regularity: Regularity) -> dict[str, Any]:
+    """Smoothness and dimension, JSON-able: part of the identity of a user's function or data."""
+    return {"smoothness": regularity.smoothness if regularity.is_finite else "inf", "dim": regularity.dim}
+
+
+def _checked(regularity: Any) -> Regularity:
+    """A Regularity, or a TypeError."""
+    if not isinstance(regularity, Regularity):
+        example = "ar.Regularity(smoothness=1.5, dim=1)"
+        raise TypeError(f"regularity must be a Regularity. Got {type(regularity).__name__}. Write {example}.")
+    return regularity
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """A function on ``[0, 1]^dim`` with declared regularity. Immutable and hashable by its parameters.
@@ -154,9 +167,7 @@ class Target:
         """
         if not callable(function):
             raise TypeError(f"function must be callable. Got {type(function).__name__}.")
-        if not isinstance(regularity, Regularity):
-            example = "ar.Regularity(smoothness=1.5, dim=1)"
-            raise TypeError(f"regularity must be a Regularity. Got {type(regularity).__name__}. Write {example}.")
+        regularity = _checked(regularity)
         module = getattr(function, "__module__", "")
         qualname = getattr(function, "__qualname__", type(function).__name__)
         label = name or getattr(function, "__name__", type(function).__name__)
@@ -175,7 +186,9 @@ class Target:
         varied = min(dim, 3)
         corners = np.stack(np.meshgrid(*[[0.0, 0.5, 1.0]] * varied, indexing="ij"), axis=-1).reshape(-1, varied)
         evaluate(np.pad(corners, ((0, 0), (0, dim - varied))))
-        parameters = {"callable": f"{module}:{qualname}", **_claims(regularity)}
+        parameters = {"callable": f"{module}:{qualname}", **_claimed(regularity)}
+        if regularity.information_rich:
+            parameters["information_rich"] = True
         if name is not None:
             parameters["label"] = name
         return cls(name=str(label), regularity=regularity, parameters=parameters, evaluate=evaluate)
@@ -195,9 +208,7 @@ class Target:
             ValueError: For shapes that do not match, values that are not finite, points outside the cube, or repeated
                 points.
         """
-        if not isinstance(regularity, Regularity):
-            example = "ar.Regularity(smoothness=1.5, dim=1)"
-            raise TypeError(f"regularity must be a Regularity. Got {type(regularity).__name__}. Write {example}.")
+        regularity = _checked(regularity)
         points, values = _numbers("x", x), _numbers("y", y)
         if points.ndim == 1 and regularity.dim == 1:
             points = points[:, None]
@@ -224,15 +235,5 @@ class Target:
                 raise ValueError(f"{name} is known only at its {len(points)} data points. Got other points.") from None
 
         digest = hashlib.sha256(points.tobytes() + values.tobytes()).hexdigest()
-        parameters = {"data": digest, "label": name, **_claims(regularity)}
+        parameters = {"data": digest, "label": name, **_claimed(regularity)}
         return cls(name=name, regularity=regularity, parameters=parameters, evaluate=evaluate, samples=(points, values))
-
-
-def _claims(regularity: Regularity) -> dict[str, Any]:
-    """What is claimed about a function of the user's, JSON-able, defaults left out: part of its identity."""
-    claims: dict[str, Any] = {
-        "smoothness": regularity.smoothness if regularity.is_finite else "inf",
-        "dim": regularity.dim,
-    }
-    optional = {"kind": "holder", "radius": None, "sharp": False, "information_rich": False}
-    return claims | {k: getattr(regularity, k) for k, default in optional.items() if getattr(regularity, k) != default}
