@@ -143,7 +143,8 @@ def _smoothness(claims: FamilyClaims, smoothness: float | str | None) -> float:
         raise TypeError(f"smoothness must be a number. Got {smoothness!r}. Write e.g. {example}.")
     if not claims.smoothness.allows(float(smoothness)):
         raise ValueError(
-            f"smoothness of {claims.name} must be {claims.smoothness}. Got smoothness={smoothness:g}. Use e.g. {example}."
+            f"smoothness of {claims.name} must be {claims.smoothness}. Got smoothness={smoothness:g}. "
+            f"Use e.g. {example}."
         )
     return float(smoothness)
 
@@ -152,8 +153,8 @@ def load_target_file(path: str | Path, **overrides: Any) -> Target:
     """A target described by a user's TOML file.
 
     The file names one source: ``generator`` (a family of the catalogue, with its arguments under ``[parameters]``),
-    ``function`` (``"module:function"``, with ``smoothness`` and ``dim`` as claims) or ``data`` (a ``.csv`` whose last column
-    is the value, or an ``.npz`` with ``x`` and ``y``; relative to the file).
+    ``function`` (``"module:function"``, with ``smoothness`` and ``dim`` as claims) or ``data`` (a ``.csv`` whose last
+    column is the value, or an ``.npz`` with ``x`` and ``y``; relative to the file).
 
     Args:
         path: The file.

@@ -88,7 +88,7 @@ class FamilyClaims(Record):
     extension: str
     radius: str
     references: list[str]
-    parameters: dict[str, ParameterClaim] = {}
+    parameters: dict[str, ParameterClaim] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> FamilyClaims:
@@ -134,12 +134,8 @@ def _problem(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        owner: Any = model
-        for part in first["loc"][:-1]:
-            field = owner.model_fields.get(part) if isinstance(owner, type) and issubclass(owner, BaseModel) else None
-            owner = (
-                {"smoothness": SmoothnessClaim, "parameters": ParameterClaim}.get(str(part), owner) if field else owner
-            )
+        parts: dict[str, type[BaseModel]] = {"smoothness": SmoothnessClaim, "parameters": ParameterClaim}
+        owner = parts.get(str(first["loc"][0]), model) if len(first["loc"]) > 1 else model
         allowed = list(owner.model_fields)
         close = difflib.get_close_matches(str(first["loc"][-1]), allowed, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
@@ -153,8 +149,8 @@ def read_record(path: Path, model: type[Kind]) -> Kind:
     """A TOML file as a checked record.
 
     Raises:
-        ValueError: If it cannot be read, is not TOML, or has an unknown key or a wrong value; the message names the file,
-            the key, and what is allowed.
+        ValueError: If it cannot be read, is not TOML, or has an unknown key or a wrong value; the message names the
+            file, the key, and what is allowed.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -58,8 +58,8 @@ def _key(seed: int, level: int) -> np.uint64:
 def hash_words(seed: int, level: int, *index: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """64 random bits for each cell, given seed and level.
 
-    The coordinates of a cell are hashed one after another, each round starting from the bits of the round before: no cell
-    number is formed that could overflow at deep levels.
+    The coordinates of a cell are hashed one after another, each round starting from the bits of the round before: no
+    cell number is formed that could overflow at deep levels.
 
     Args:
         seed: Seed of the tree.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from approxrates.claims import Record
 from approxrates.regularity import Regularity, RegularityClass
@@ -22,14 +22,14 @@ class TargetFile(Record):
     generator: str | None = None
     function: str | None = None
     data: str | None = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     smoothness: float | None = None
     dim: int | None = None
     kind: RegularityClass = "holder"
     radius: float | None = None
     sharp: bool = False
     information_rich: bool = False
-    references: list[str] = []
+    references: list[str] = Field(default_factory=list)
 
     def regularity(self) -> Regularity:
         """The claims about a function or data."""
