@@ -1,7 +1,9 @@
 """Losses as objects: value per replica, and its derivative by the network's output.
 
-Shapes: outputs and targets ``[N, n_outputs, M]`` (N replicas, M points, points last), weights of the points ``[N, 1, M]`` that sum to one over the
-points (zero for padding). A loss writes its derivative into a buffer that the trainer owns, so that the inner loop allocates nothing large.
+Shapes: outputs and targets ``[N, n_outputs, M]`` (N replicas, M points, points last), weights of the points ``[N, 1,
+    M]`` that sum to one over the
+points (zero for padding). A loss writes its derivative into a buffer that the trainer owns, so that the inner loop
+allocates nothing large.
 """
 
 from __future__ import annotations
@@ -37,14 +39,15 @@ class Objective(ABC):
 
     @property
     def degree(self) -> float | None:
-        """``p`` if the loss of a problem scaled by ``c`` is ``c**p`` times as large; None if targets must not be rescaled."""
+        """``p`` if scaling the problem by ``c`` scales the loss by ``c**p``; None if targets must not be rescaled."""
         return None
 
     def check_targets(self, values: F64, n_outputs: int) -> None:
         """Refuse target values, shape ``(n, k)``, that this loss cannot be asked to fit with ``n_outputs`` outputs."""
         if values.shape[1] != n_outputs:
             raise ValueError(
-                f"the target must have n_outputs={n_outputs} values at a point. Got {values.shape[1]}. Use n_outputs={values.shape[1]}."
+                f"the target must have n_outputs={n_outputs} values at a point. Got {values.shape[1]}. "
+                f"Use n_outputs={values.shape[1]}."
             )
 
     def to_spec(self) -> dict[str, Any]:
@@ -110,7 +113,7 @@ class SoftmaxCrossEntropy(Objective):
         """Labels must be integers in range, and there must be two outputs at least."""
         if n_outputs < 2:
             raise ValueError(
-                f"SoftmaxCrossEntropy needs n_outputs >= 2. Got n_outputs={n_outputs}. Use BinaryLogistic for one output."
+                f"SoftmaxCrossEntropy needs n_outputs >= 2. Got n_outputs={n_outputs}. Use BinaryLogistic for one."
             )
         if values.shape[1] != 1 or not np.all(np.isin(values, np.arange(n_outputs))):
             raise ValueError(

@@ -1,8 +1,8 @@
 """Points of the unit cube on which networks are fitted and errors looked for. Every set holds the corners of the cube.
 
-A fixed grid hides the spikes that a network grows between its points, hence :func:`stratified_jitter`: sets of points, one in every
-cell of a grid, that a first-order optimiser swaps every few steps. Points on the b-adic grid of a tree are where its finest terms vanish or
-are extremal, hence :func:`badic_grid` and :func:`even_badic`.
+A fixed grid hides the spikes that a network grows between its points, hence :func:`stratified_jitter`: sets of points,
+one in every cell of a grid, that a first-order optimiser swaps every few steps. Points on the b-adic grid of a tree
+are where its finest terms vanish or are extremal, hence :func:`badic_grid` and :func:`even_badic`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def corners(dim: int) -> Points:
 
 
 def badic_grid(level: int, *, base: int = 2, dim: int = 1) -> Points:
-    """All points whose coordinates are multiples of ``base**-level``, ends included, shape ``((base**level + 1)**dim, dim)``.
+    """All points with coordinates multiples of ``base**-level``, ends included, ``((base**level + 1)**dim, dim)``.
 
     Args:
         level: Number of refinements, at least 0.
@@ -60,8 +60,8 @@ def badic_grid(level: int, *, base: int = 2, dim: int = 1) -> Points:
 def even_badic(n_points: int, *, base: int = 2) -> Points:
     """``n_points`` almost evenly spaced b-adic points of ``[0, 1]``, ends included, shape ``(n_points, 1)``.
 
-    The points of the even grid are moved to the nearest multiple of ``base**-level``, at least two levels finer than their distance: each is
-    then a point where a tree of that base is a finite sum.
+    The points of the even grid are moved to the nearest multiple of ``base**-level``, at least two levels finer than
+    their distance: each is then a point where a tree of that base is a finite sum.
 
     Raises:
         ValueError: For ``n_points < 2`` or ``base < 2``.
@@ -71,7 +71,8 @@ def even_badic(n_points: int, *, base: int = 2) -> Points:
         raise ValueError(f"base must be at least 2. Got base={base}.")
     level = math.ceil(math.log(n_points) / math.log(base)) + 2
     cells = base**level
-    return (np.rint(np.arange(n_points) * (cells / (n_points - 1))) / cells)[:, None]
+    points: Points = np.rint(np.arange(n_points) * (cells / (n_points - 1))) / cells
+    return points[:, None]
 
 
 def even_grid(n_points: int, dim: int) -> Points:
@@ -86,10 +87,10 @@ def even_grid(n_points: int, dim: int) -> Points:
 
 
 def chebyshev(n_points: int) -> Points:
-    """The extrema of the Chebyshev polynomial of degree ``n_points - 1``, on ``[0, 1]``, ascending, shape ``(n_points, 1)``.
+    """Extrema of the Chebyshev polynomial of degree ``n_points - 1`` on ``[0, 1]``, ascending, ``(n_points, 1)``.
 
-    Least squares on them is nearly minimax: for smooth functions the sup error is about twice the root mean square one, against six to
-    seven times on an even grid.
+    Least squares on them is nearly minimax: for smooth functions the sup error is about twice the root mean square
+    one, against six to seven times on an even grid.
 
     Raises:
         ValueError: If ``n_points < 2``.
@@ -110,7 +111,8 @@ def sobol(n_points: int, dim: int, *, seed: int) -> Points:
         ValueError: If ``n_points < 2**dim``.
 
     Reference:
-        Owen (1998), doi:10.1145/272991.273010 (the scrambling); Joe & Kuo (2008), doi:10.1137/070709359 (the direction numbers).
+        Owen (1998), doi:10.1145/272991.273010 (the scrambling); Joe & Kuo (2008), doi:10.1137/070709359 (the direction
+        numbers).
     """
     from scipy.stats import qmc
 
@@ -124,8 +126,8 @@ def sobol(n_points: int, dim: int, *, seed: int) -> Points:
 def stratified_jitter(n_points: int, dim: int, *, seed: int) -> Points:
     """One random point in every cell of an even grid, and the corners, shape ``(at most n_points, dim)``.
 
-    In one dimension exactly ``n_points`` points, ascending, of which the first is 0 and the last 1. In ``dim`` dimensions ``m**dim`` points and
-    the ``2**dim`` corners, with the largest ``m`` that fits.
+    In one dimension exactly ``n_points`` points, ascending, of which the first is 0 and the last 1. In ``dim``
+    dimensions ``m**dim`` points and the ``2**dim`` corners, with the largest ``m`` that fits.
 
     Raises:
         ValueError: If ``n_points`` leaves no room for a point besides the corners.
@@ -141,5 +143,5 @@ def stratified_jitter(n_points: int, dim: int, *, seed: int) -> Points:
 
 def _root(n: int, dim: int) -> int:
     """Largest integer whose ``dim``-th power is at most ``n``."""
-    root = round(n ** (1.0 / dim))
+    root: int = math.floor(n ** (1.0 / dim) + 0.5)
     return root if root**dim <= n else root - 1

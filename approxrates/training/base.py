@@ -187,6 +187,5 @@ def check_number(stage: str, name: str, value: Any, low: float, high: float = ma
         raise TypeError(f"{name} of {stage} must be a number. Got {value!r}.")
     if not ((low <= value if closed else low < value) and value < high):
         bound = f"{'at least' if closed else 'greater than'} {low:g}"
-        raise ValueError(
-            f"{name} of {stage} must be {bound}{'' if math.isinf(high) else f' and below {high:g}'}. Got {name}={value}."
-        )
+        bound += "" if math.isinf(high) else f" and below {high:g}"
+        raise ValueError(f"{name} of {stage} must be {bound}. Got {name}={value}.")

@@ -1,16 +1,19 @@
 """Many networks of one shape at once: outputs, and loss gradients by hand-written forward and backward passes.
 
-Layout. The parameters of N replicas are the rows of one contiguous ``theta[N, stride]``. A row holds the layers one after the other, each as a row-major
-``(n_out, n_in + 1)`` matrix whose last column is the bias, and is padded with zeros to a multiple of 16 scalars. Activations are
-``[N, width + 1, M]`` with the points last and a constant row of ones, so that a layer is one batched product, and so is its gradient, bias included.
+Layout. The parameters of N replicas are the rows of one contiguous ``theta[N, stride]``. A row holds the layers one
+after the other, each as a row-major ``(n_out, n_in + 1)`` matrix whose last column is the bias, and is padded with
+zeros to a multiple of 16 scalars. Activations are ``[N, width + 1, M]`` with the points last and a constant row of
+ones, so that a layer is one batched product, and so is its gradient, bias included.
 
-Results do not depend on how many replicas are computed together: every product is a loop over the batch, rows and points are padded to
-multiples of 16 so that vectorised loops have no remainder, and a lone replica is computed together with a copy of itself, because a batch of one
-may be given to another kernel. tests/test_training_ensemble.py holds this bit for bit.
+Results do not depend on how many replicas are computed together: every product is a loop over the batch, rows and
+points are padded to multiples of 16 so that vectorised loops have no remainder, and a lone replica is computed
+together with a copy of itself, because a batch of one may be given to another kernel. tests/test_training_ensemble.py
+holds this bit for bit.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +29,7 @@ LANES = 16
 """Rows of parameters, and points, are padded to multiples of this many scalars: two to four vector registers."""
 
 _CACHE_BYTES = 4_000_000
-"""Replicas are computed in groups whose activations take about this much memory: larger groups fall out of the caches."""
+"""Replicas are computed in groups whose activations take about so much: larger groups fall out of the caches."""
 
 
 def padded(n: int) -> int:
@@ -68,7 +71,7 @@ class Layout:
         return padded(self.n_params)
 
     def order(self) -> NDArray[np.intp]:
-        """Index ``i`` such that ``row = plain[i]`` for a plain vector (weights of a layer, then its biases, and so on)."""
+        """Index ``i`` such that ``row = plain[i]``; a plain vector has each layer's weights, then its biases."""
         parts, start = [], 0
         for n_out, n_in in self.shapes:
             matrix = start + np.arange(n_out * n_in).reshape(n_out, n_in)
@@ -112,7 +115,8 @@ class Workspace:
         self.inputs = [self.points, *hidden]
         self.inputs_transposed = [h.transpose(1, 2) for h in self.inputs]
         self.active = [h[:, :width] for h in hidden]
-        # An activation whose derivative follows from its value needs no pre-activations kept: one buffer serves all layers.
+        # An activation whose derivative follows from its value needs no pre-activations kept: one buffer serves all
+        # layers.
         shared = new(n, width, m)
         self.before = [shared if layout.activation.in_place else new(n, width, m) for _ in range(depth)]
         self.known = self.active if layout.activation.in_place else self.before
@@ -136,7 +140,7 @@ def forward(space: Workspace, activation: Activation) -> Tensor:
 
 
 def backward(space: Workspace, activation: Activation) -> Tensor:
-    """Gradients ``[n, stride]`` of the losses whose derivative by the output is ``space.output_delta``, after :func:`forward`."""
+    """Gradients ``[n, stride]`` of losses with derivative ``output_delta`` by the output, after :func:`forward`."""
     delta, spare = space.deltas
     torch.bmm(space.output_delta, space.inputs_transposed[-1], out=space.last)
     torch.bmm(space.transposed[-1], space.output_delta, out=delta)
@@ -242,14 +246,14 @@ class Ensemble:
         space.theta.copy_(theta[rows])
 
     def _groups(self) -> list[slice]:
-        """Replicas cut into groups of nearly equal size that fit the caches, none of one replica only (unless there is but one)."""
+        """Replicas cut into groups of nearly equal size that fit the caches."""
         width, depth = self.layout.shapes[0][0], len(self.layout.shapes) - 1
         buffers = depth + 4 + (0 if self.layout.activation.in_place else depth)
         bytes_each = buffers * (width + 1) * self._points.shape[-1] * (4 if self.dtype == torch.float32 else 8)
         size = max(4, _CACHE_BYTES // bytes_each)
         n_groups = -(-len(self) // size)
         cuts = [round(i * len(self) / n_groups) for i in range(n_groups + 1)] if n_groups else [0]
-        return [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+        return [slice(a, b) for a, b in itertools.pairwise(cuts)]
 
     def _space(self, rows: slice, set_index: int) -> Workspace:
         """The workspace of a group, with the wanted points in place."""

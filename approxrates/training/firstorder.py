@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -45,16 +46,19 @@ class FirstOrder(Stage):
         swap: The set of sampling points is changed every so many steps.
     """
 
-    learning_rate: float | tuple[float, ...] = 1e-2
+    learning_rate: float | Sequence[float] = 1e-2
     cosine: bool = True
     warm_up: int = 100
     swap: int = 5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.learning_rate, list):
-            object.__setattr__(self, "learning_rate", tuple(self.learning_rate))
-        rates = self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate,)
+        many = isinstance(self.learning_rate, Sequence) and not isinstance(self.learning_rate, str)
+        rates = (
+            tuple(self.learning_rate) if isinstance(self.learning_rate, Sequence) and many else (self.learning_rate,)
+        )
+        if many:
+            object.__setattr__(self, "learning_rate", rates)
         if not rates:
             raise ValueError(f"learning_rate of {self.name} must hold at least one number. Got none. Write e.g. 1e-2.")
         for rate in rates:
@@ -75,13 +79,13 @@ class FirstOrder(Stage):
 
     def peak_rates(self, watch: Watch, theta: Tensor) -> float | Tensor:
         """Peak learning rate, one number or ``[n, 1]`` by replica number."""
-        if not isinstance(self.learning_rate, tuple):
+        if not isinstance(self.learning_rate, Sequence):
             return self.learning_rate
         dealt = [self.learning_rate[replica % len(self.learning_rate)] for replica in watch.replicas]
         return theta.new_tensor(dealt)[:, None]
 
     def run(self, ensemble: Ensemble, theta: Tensor, watch: Watch) -> None:
-        """See :class:`Stage`. Replicas that break down are taken out at the next checkpoint; nothing that they hold reaches others."""
+        """See :class:`Stage`. Replicas that break down are taken out at the next checkpoint; others never notice."""
         rule, peak = self.rule(theta, ensemble.layout), self.peak_rates(watch, theta)
         gradient = torch.zeros_like(theta)
         every = max(1, self.steps // _CHECKPOINTS)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from approxrates import activations
 from approxrates.architecture import FixedDepth, FixedWidth
-from approxrates.axes import has_axis
 from approxrates.network import Network
 from approxrates.objectives import MeanSquare, Objective
 from approxrates.target import Target
 from approxrates.training.base import Outcome, Population, Progress, Stage, Watch
+from approxrates.training.checks import check_targets, check_whole, present_device, with_budget
 from approxrates.training.ensemble import Ensemble, Layout
 from approxrates.training.plans import resolve_plan
 from approxrates.training.points import Sampling, sample
@@ -48,8 +48,8 @@ def train(
 ) -> Fit:
     """Networks of one architecture fitted to one target or to several, many replicas at once.
 
-    The result of a replica depends on architecture, target, replica number, plan, start, seed, dtype, number of points and budget only: bit for bit the
-    same alone or among others (on one machine and with one number of torch threads).
+    The result of a replica depends on architecture, target, replica number, plan, start, seed, dtype, number of points
+    and budget only: bit for bit the same alone or among others (on one machine and with one number of torch threads).
 
     Args:
         arch: Shape of the networks.
@@ -58,7 +58,8 @@ def train(
         plan: ``"default"``, or a list of stages such as ``[ar.Adam(steps=500), ar.SelfScaledBFGS(steps=300)]``.
         start: ``"random"``, or ``"constructive"``: a network equal to the spline interpolant.
         seed: Of the initial weights.
-        dtype: ``"float64"`` or ``"float32"``, of the first-order stages; second-order ones are always in double precision.
+        dtype: ``"float64"`` or ``"float32"``, of the first-order stages; second-order ones are always in double
+            precision.
         n_points: Sampling points in a set; chosen from the number of parameters if left out.
         device: ``"cpu"``, or a torch device such as ``"cuda"``.
         objective: The loss; mean square if left out.
@@ -70,20 +71,21 @@ def train(
         Networks in target-major order with outcomes, losses, steps and times.
 
     Raises:
-        ValueError: For an argument out of its range, a target that does not suit the architecture or is not finite, an activation without derivative.
+        ValueError: For an argument out of its range, a target that does not suit the architecture or is not finite, an
+            activation without derivative.
         TypeError: For an argument of the wrong kind.
         RuntimeError: With ``strict``, if a replica diverged.
 
     Example:
         >>> import approxrates as ar
-        >>> square = ar.Target.from_callable(lambda x: x[:, 0] ** 2, ar.Regularity(smoothness=float("inf"), dim=1), name="square")
+        >>> square = ar.load_target("polynomial")
         >>> arch = ar.FixedWidth(dim=1, width=4, depth=1, activation="tanh")
         >>> fit = ar.train(arch, square, replicas=2, plan=[ar.Adam(steps=50), ar.SelfScaledBFGS(steps=100)])
         >>> bool(fit.losses.min() < 1e-6)
         True
     """
-    targets = _check_targets(arch, target)
-    _check_whole("replicas", replicas, 1)
+    targets = check_targets(arch, target)
+    check_whole("replicas", replicas, 1)
     members = [(one, replica) for one in targets for replica in range(replicas)]
     plans = [resolve_plan(plan, arch, one, start=start) for one in targets]
     options: dict[str, Any] = {"start": start, "seed": seed, "dtype": dtype, "n_points": n_points, "device": device}
@@ -92,7 +94,7 @@ def train(
     for i in range(len(members)):
         places.setdefault(plans[i // replicas], []).append(i)
     parts = [fit_members(arch, [members[i] for i in group], plan=stages, **options) for stages, group in places.items()]
-    fit = Fit.joined(parts, _positions([group for group in places.values()]))
+    fit = Fit.joined(parts, _positions(list(places.values())))
     if strict:
         _raise_for(fit)
     return fit
@@ -131,17 +133,17 @@ def fit_members(
         ValueError: As :func:`train` does.
         TypeError: As :func:`train` does.
     """
-    targets = _check_targets(arch, [target for target, _ in members])
-    stages = _with_budget(resolve_plan(plan, arch, targets), budget)
+    targets = check_targets(arch, [target for target, _ in members])
+    stages = with_budget(resolve_plan(plan, arch, targets), budget)
     objective = MeanSquare() if objective is None else objective
     if not isinstance(objective, Objective):
         raise TypeError(f"objective must be an Objective. Got {type(objective).__name__}. Write e.g. ar.MeanSquare().")
-    _check_whole("seed", seed, 0)
+    check_whole("seed", seed, 0)
     if n_points is not None:
-        _check_whole("n_points", n_points, 1)
+        check_whole("n_points", n_points, 1)
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}. Got {dtype!r}.")
-    job = _Job(arch, stages, start, seed, DTYPES[dtype], _device(device), objective, progress)
+    job = _Job(arch, stages, start, seed, DTYPES[dtype], present_device(device), objective, progress)
     samplings = {target: sample(arch, target, objective, n_points) for target in dict.fromkeys(targets)}
     # Only members with sets of one size can share tensors; which size that is depends on the target alone.
     groups: dict[tuple[int, ...], list[int]] = {}
@@ -210,12 +212,16 @@ def _run_stage(
         return
     dtype = torch.float64 if stage.needs_float64 else job.dtype
     used = list(dict.fromkeys(members[row][0] for row in rows))
-    stacks = [
-        np.stack([getattr(samplings[target], name) for target in used]) for name in ("points", "values", "weights")
-    ]
     number = {target: i for i, target in enumerate(used)}
     ensemble = Ensemble(
-        layout, job.objective, *stacks, [number[members[row][0]] for row in rows], dtype=dtype, device=job.device
+        layout,
+        job.objective,
+        np.stack([samplings[target].points for target in used]),
+        np.stack([samplings[target].values for target in used]),
+        np.stack([samplings[target].weights for target in used]),
+        [number[members[row][0]] for row in rows],
+        dtype=dtype,
+        device=job.device,
     )
     theta = population.theta[rows].to(dtype)
     watch = Watch(population, rows, stage.name, stage.steps, job.progress)
@@ -245,66 +251,6 @@ def _network(
         "attempts": attempts,
     }
     return Network(layers, provenance)
-
-
-def _check_targets(arch: Architecture, target: Target | Sequence[Target]) -> list[Target]:
-    """The targets as a list, after the checks of architecture and targets."""
-    if not isinstance(arch, (FixedWidth, FixedDepth)):
-        raise TypeError(
-            f"arch must be a FixedWidth or FixedDepth. Got {type(arch).__name__}. Write e.g. ar.FixedWidth(dim=1, width=8, depth=4)."
-        )
-    if has_axis(arch):
-        raise ValueError(
-            "arch must be a single architecture. Got one with an axis. Use a Study, or axes.variants(arch)."
-        )
-    if not activations.get(arch.activation).trainable:
-        raise ValueError(
-            f"activation must have a derivative to be trained. Got {arch.activation!r}. Use e.g. activation='relu'."
-        )
-    targets = [target] if isinstance(target, Target) else target
-    if isinstance(targets, (str, bytes, Mapping)) or not isinstance(targets, Sequence):
-        raise TypeError(
-            f"target must be a Target or a list of them. Got {type(target).__name__}. Write e.g. ar.load_target('faber_tree', smoothness=0.5)."
-        )
-    if not targets:
-        raise ValueError("target must hold at least one Target. Got an empty list.")
-    for one in targets:
-        if not isinstance(one, Target):
-            raise TypeError(
-                f"target must be a Target or a list of them. Got {type(one).__name__}. Use ar.Target.from_callable for functions."
-            )
-        if one.dim != arch.dim:
-            raise ValueError(
-                f"target and architecture must have one dim. Got dim={one.dim} for {one.name}, dim={arch.dim}. Use dim={one.dim}."
-            )
-    return list(targets)
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    """Refuse anything but a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer. Got {value!r}.")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}. Got {name}={value}.")
-
-
-def _with_budget(stages: tuple[Stage, ...], budget: float) -> tuple[Stage, ...]:
-    """The stages with their steps multiplied."""
-    if isinstance(budget, bool) or not isinstance(budget, (int, float)):
-        raise TypeError(f"budget must be a number. Got {budget!r}.")
-    if not 0.0 < budget < float("inf"):
-        raise ValueError(f"budget must be positive and finite. Got budget={budget}. Write e.g. budget=4.")
-    return tuple(dataclasses.replace(stage, steps=max(1, round(stage.steps * budget))) for stage in stages)
-
-
-def _device(name: str) -> torch.device:
-    """The torch device of this name, if it is there."""
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, TypeError):
-        raise ValueError(f"device must be a torch device that is present, such as 'cpu'. Got {name!r}.") from None
-    return device
 
 
 def _positions(groups: Sequence[Sequence[int]]) -> list[int]:

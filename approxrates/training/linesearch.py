@@ -22,8 +22,8 @@ class Verdict(Enum):
 class LineSearch:
     """Bracketing with safeguarded interpolation.
 
-    Accepts ``f(t) <= f(0) + 1e-4 t f'(0)`` with ``f'(t) >= 0.9 f'(0)``. If no such point turns up in 25 trials, the longest one known to satisfy the first
-    condition is evaluated again and accepted.
+    Accepts ``f(t) <= f(0) + 1e-4 t f'(0)`` with ``f'(t) >= 0.9 f'(0)``. If no such point turns up in 25 trials, the
+    longest one known to satisfy the first condition is evaluated again and accepted.
 
     Args:
         value: Loss at length 0.
@@ -34,7 +34,7 @@ class LineSearch:
         Nocedal & Wright (2006), conditions (3.6), algorithm 3.5, and interpolation (3.59).
     """
 
-    __slots__ = ("_low", "_low_slope", "_low_value", "_high", "_last", "_trials", "length", "slope", "value")
+    __slots__ = ("_high", "_last", "_low", "_low_slope", "_low_value", "_trials", "length", "slope", "value")
 
     def __init__(self, value: float, slope: float, length: float) -> None:
         self.value, self.slope, self.length = value, slope, length

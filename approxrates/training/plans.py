@@ -37,7 +37,7 @@ def stage_from_spec(spec: Mapping[str, Any]) -> Stage:
     """
     if not isinstance(spec, Mapping):
         raise TypeError(
-            f"a stage must be described by a mapping. Got {type(spec).__name__}. Write e.g. {{'stage': 'adam', 'steps': 500}}."
+            f"a stage must be a mapping. Got {type(spec).__name__}. Write e.g. {{'stage': 'adam', 'steps': 500}}."
         )
     settings = dict(spec)
     name = settings.pop("stage", None)
@@ -77,7 +77,7 @@ def resolve_plan(plan: Any, arch: Architecture, targets: Target | Sequence[Targe
         return (plan,)
     if isinstance(plan, Mapping) or not isinstance(plan, Sequence):
         raise TypeError(
-            f"plan must be 'default' or a list of stages. Got {type(plan).__name__}. Write e.g. plan=[ar.Adam(steps=500)]."
+            f"plan must be 'default' or a list of stages. Got {type(plan).__name__}. Write e.g. [ar.Adam(steps=500)]."
         )
     if not plan:
         raise ValueError("plan must hold at least one stage. Got none. Write e.g. plan=[ar.Adam(steps=500)].")
@@ -87,7 +87,8 @@ def resolve_plan(plan: Any, arch: Architecture, targets: Target | Sequence[Targe
 def default_plan(arch: Architecture, target: Target, start: str) -> Plan:
     """SOAP; and where network and target are smooth and the network small, self-scaled BFGS after a short run of it.
 
-    Steps grow with the number of parameters, so that large networks are not fitted worse than small ones for want of time.
+    Steps grow with the number of parameters, so that large networks are not fitted worse than small ones for want of
+    time.
     """
     n_params = arch.n_params
     near = start == "constructive"

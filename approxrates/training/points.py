@@ -1,4 +1,4 @@
-"""The points a target is sampled on for training: sets that are swapped, and the full set on which networks are compared."""
+"""The points a target is sampled on: sets that are swapped, and the full set on which networks are compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ F64 = NDArray[np.float64]
 Architecture = FixedWidth | FixedDepth
 
 SMOOTH_FROM = 3.0
-"""Targets of at least this smoothness count as smooth: their sampling sets can be fixed, their networks polished by second-order stages."""
+"""Targets of at least this smoothness can do with a fixed sampling set, and gain by second-order stages."""
 
 _JITTERED_SETS = 32
 _MOST_POINTS = {1: 8192, 2: 2048, 3: 2048}
@@ -32,8 +32,8 @@ def is_smooth(target: Target) -> bool:
 def default_n_points(arch: Architecture, target: Target) -> int:
     """Number of sampling points for fits of this shape.
 
-    In one dimension six points for each hidden unit (a unit is a knot) where jittered sets make up for the gaps, and for fixed sets at least as
-    many as parameters. In more dimensions twice the parameters. At least 64, and capped.
+    In one dimension six points for each hidden unit (a unit is a knot) where jittered sets make up for the gaps, and
+    for fixed sets at least as many as parameters. In more dimensions twice the parameters. At least 64, and capped.
     """
     units = arch.width * arch.depth
     if arch.dim == 1:
@@ -66,7 +66,8 @@ def sample(arch: Architecture, target: Target, objective: Objective, n_points: i
     """Sampling sets of a target. They depend on the target and the number of points alone.
 
     Raises:
-        ValueError: If ``n_points`` is too small or contradicts given data, or values are not finite or not of the right kind.
+        ValueError: If ``n_points`` is too small or contradicts given data, or values are not finite or not of the
+            right kind.
     """
     if target.samples is not None:
         points, values = target.samples
@@ -89,7 +90,7 @@ def sample(arch: Architecture, target: Target, objective: Objective, n_points: i
 
 
 def point_sets(target: Target, n_points: int) -> list[F64]:
-    """Point sets ``(n, dim)``: jittered ones and, last, the fixed one. Smooth targets on the interval have the fixed one only."""
+    """Point sets ``(n, dim)``: jittered ones and, last, the fixed one; only this for smooth targets on the interval."""
     least = 2**target.dim + 1
     if n_points < least:
         raise ValueError(
@@ -105,7 +106,7 @@ def point_sets(target: Target, n_points: int) -> list[F64]:
 
 
 def _standardisation(values: F64, objective: Objective, bias: bool) -> tuple[float, float]:
-    """Mean and scale that bring the target to mean zero and variance one; scale only, where there is no bias to carry the mean."""
+    """Mean and scale that bring the target to mean zero and variance one; without a bias only the scale."""
     if objective.degree is None:
         return 0.0, 1.0
     mean = float(values.mean()) if bias else 0.0

@@ -21,11 +21,12 @@ class Fit:
         members: ``(target, replica)`` of each network, targets in the order given, replicas of one target together.
         networks: The networks, with the best parameters seen.
         outcomes: How each fit ended.
-        losses: Loss of each on the full sampling set, in the units of the target (for the mean square: squared error), shape ``(n_members,)``; infinite if none was
-            ever finite.
+        losses: Loss of each on the full sampling set, in the units of the target (for the mean square: squared error),
+            shape ``(n_members,)``; infinite if none was ever finite.
         steps: Steps done by each, shape ``(n_members,)``.
         seconds: Wall time of the fit divided by the members trained together, shape ``(n_members,)``.
-        attempts: Draws of random weights that each took, more than one if the first were constant on the domain, shape ``(n_members,)``.
+        attempts: Draws of random weights that each took, more than one if the first were constant on the domain, shape
+            ``(n_members,)``.
     """
 
     members: tuple[tuple[Target, int], ...]
@@ -60,7 +61,7 @@ class Fit:
 
     @classmethod
     def joined(cls, parts: Sequence[Fit], order: Sequence[int]) -> Fit:
-        """Several fits as one; member ``i`` of the result is member ``order[i]`` of the parts taken one after the other."""
+        """Several fits as one, whose member ``i`` is member ``order[i]`` of the parts laid end to end."""
 
         def take(name: str) -> list[object]:
             everything = [item for part in parts for item in getattr(part, name)]

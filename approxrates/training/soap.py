@@ -1,4 +1,4 @@
-"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner, for replicas and hidden layers stacked along the first axis."""
+"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner, for all replicas and hidden layers at once."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class SOAPRule(AdamRule):
 
 
 def _eigenbasis(matrix: Tensor) -> Tensor:
-    """Eigenvectors of symmetric matrices; of zeros where they are not finite, since one bad matrix would stop the whole batch."""
+    """Eigenvectors of symmetric matrices; entries not finite count as zero, as one bad matrix would stop the batch."""
     basis: Tensor = torch.linalg.eigh(_finite(matrix)).eigenvectors
     return basis
 

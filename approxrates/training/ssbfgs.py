@@ -1,7 +1,7 @@
-"""Self-scaled BFGS with a dense inverse Hessian for every replica: evaluations are batched, everything else is each replica's own.
+"""Self-scaled BFGS with a dense inverse Hessian for every replica; only evaluations are batched.
 
-A replica that accepts a step begins its next line search in the very next batched evaluation, whatever the others do: no rule looks at companions,
-and no replica waits. Replicas that are done leave the batch.
+A replica that accepts a step begins its next line search in the very next batched evaluation, whatever the others do:
+no rule looks at companions, and no replica waits. Replicas that are done leave the batch.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ _CHECK_EVERY = 50
 
 @dataclasses.dataclass(frozen=True)
 class SelfScaledBFGS(Stage):
-    """BFGS whose inverse Hessian is rescaled before an update by ``max(1, s'Bs / s'y)``; double precision, on the full sampling set.
+    """BFGS, its inverse Hessian rescaled by ``max(1, s'Bs / s'y)`` at each update; double precision, full sampling set.
 
-    Smooth losses only: on narrow networks of smooth activation it goes several digits below any first-order method. Memory and time of a step grow with
-    the square of the number of parameters; use it up to about 600.
+    Smooth losses only: on narrow networks of smooth activation it goes several digits below any first-order method.
+    Memory and time of a step grow with the square of the number of parameters; use it up to about 600.
 
     Attributes:
         steps: Most iterations (accepted steps); each takes one evaluation, rarely more.
         tolerance: A replica has converged when no component of its gradient exceeds this (of the standardised problem).
-        patience: A replica has stalled when over so many iterations its loss fell by less than the fraction ``progress``.
+        patience: A replica has stalled when over so many iterations its loss fell by less than the fraction
+            ``progress``.
         progress: See ``patience``.
 
     Raises:
@@ -38,7 +39,7 @@ class SelfScaledBFGS(Stage):
         TypeError: If a setting is of the wrong kind.
 
     Reference:
-        Al-Baali (1998), doi:10.1023/A:1018340922281 (the scaling ``min(1, s'y / s'Bs)``); Kiyani, Shukla, Urbán, Darbon & Karniadakis (2025),
+        Al-Baali (1998), J. Optim. Theory Appl. 96 (the scaling); Kiyani, Shukla, Urbán, Darbon & Karniadakis (2025),
         arXiv:2501.16371 (its merit for networks); Nocedal & Wright (2006), eq. (6.17) and (6.20).
     """
 
@@ -129,8 +130,8 @@ class _Descent:
     def _update(self, i: int, step: Tensor, change: Tensor, product: float, curvature: float, scaling: float) -> None:
         r"""The self-scaled update and the next direction from one pass over the matrix.
 
-        ``H+ = H / t - (s (Hy)' + (Hy) s') / (t s'y) + (1 / s'y + y'Hy / (t (s'y)^2)) s s'`` with the scaling ``t``; ``H+ g`` then needs ``Hg`` and
-        inner products only.
+        ``H+ = H / t - (s (Hy)' + (Hy) s') / (t s'y) + (1 / s'y + y'Hy / (t (s'y)^2)) s s'`` with the scaling ``t``;
+        ``H+ g`` then needs ``Hg`` and inner products only.
         """
         matrix = self.inverse[i]
         if matrix is None:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from approxrates import activations, sampling
 from approxrates.activations import Activation
-from approxrates.arithmetic import evaluate
 from approxrates.architecture import FixedDepth, FixedWidth
+from approxrates.arithmetic import evaluate
 from approxrates.seeds import seed_for
 from approxrates.target import Target
 
@@ -43,7 +43,8 @@ Start = Callable[[Architecture, Standardised, int, int], tuple[F64, int]]
 def random_start(arch: Architecture, target: Standardised, replica: int, seed: int) -> tuple[F64, int]:
     """Random weights by the architecture's rule, drawn anew while the network is constant on the domain.
 
-    Narrow deep ReLU networks are often born dead: no gradient reaches them. The draws depend on architecture, replica, seed and attempt only.
+    Narrow deep ReLU networks are often born dead: no gradient reaches them. The draws depend on architecture, replica,
+    seed and attempt only.
     """
     probes = sampling.even_grid(3**arch.dim if arch.dim > 3 else 4**4, arch.dim)
     for attempt in range(1, _ATTEMPTS + 1):
@@ -56,7 +57,7 @@ def random_start(arch: Architecture, target: Standardised, replica: int, seed: i
 
 
 def hinge_slopes(activation: Activation) -> tuple[float, float] | None:
-    """Slopes left and right of zero if the activation is a hinge there that leaves positive numbers as they are, else None."""
+    """Slopes left and right of zero if the activation is a hinge there and leaves positive numbers alone, else None."""
     if (
         activation.parts
         or activation.period
@@ -72,8 +73,9 @@ def hinge_slopes(activation: Activation) -> tuple[float, float] | None:
 def constructive_start(arch: Architecture, target: Standardised, replica: int, seed: int) -> tuple[F64, int]:
     """The linear spline interpolant on ``depth (width - 2)`` inner knots, as a deep network of fixed width.
 
-    Each hidden layer holds ``x``, a running sum kept positive, and ``width - 2`` hinges, one for each knot; the next layer adds the hinges to the sum.
-    Knots are even for replica 0, moved at random by up to a quarter of their distance for the others.
+    Each hidden layer holds ``x``, a running sum kept positive, and ``width - 2`` hinges, one for each knot; the next
+    layer adds the hinges to the sum. Knots are even for replica 0, moved at random by up to a quarter of their
+    distance for the others.
 
     Raises:
         ValueError: If the architecture has no such start, naming those that have.
@@ -94,13 +96,15 @@ def constructive_start(arch: Architecture, target: Standardised, replica: int, s
 
 
 def _assemble(arch: Architecture, left: float, knots: F64, bends: F64, value: float, slope: float) -> F64:
-    """Plain parameters of the network ``value + slope x + sum bends (x - knots)_+``; knots and bends ``(depth, width - 2)``.
+    """Plain parameters of ``value + slope x + sum bends (x - knots)_+``; knots and bends ``(depth, width - 2)``.
 
-    The activation is ``left u + (1 - left) u_+``, so ``u_+ = (activation(u) - left u) / (1 - left)``, and ``u = x - knot`` is known from the x channel.
+    The activation is ``left u + (1 - left) u_+``, so ``u_+ = (activation(u) - left u) / (1 - left)``, and ``u = x -
+    knot`` is known from the x channel.
     """
     at = np.concatenate([[0.0], knots.ravel(), [1.0]])
     added = [np.maximum(at[:, None] - k, 0.0) @ b for k, b in zip(knots, bends, strict=True)]
-    # The running sum is shifted so that it stays positive at every depth; being piecewise linear it is lowest at a knot.
+    # The running sum is shifted so that it stays positive at every depth; being piecewise linear it is lowest at a
+    # knot.
     shift = 1.05 * max(0.0, -float(np.cumsum(added, axis=0).min())) + 0.1
     gain, back = bends / (1.0 - left), -left * bends / (1.0 - left)
     matrices, biases = [], []
@@ -134,8 +138,10 @@ def _check_constructive(arch: Architecture) -> None:
         or hinge_slopes(activations.get(arch.activation)) is None
     ):
         raise ValueError(
-            f"start='constructive' needs dim=1, width >= 3, bias=True, n_outputs=1 and an activation among {', '.join(known)}. "
-            f"Got dim={arch.dim}, width={arch.width}, bias={arch.bias}, n_outputs={arch.n_outputs}, activation={arch.activation!r}. Use start='random'."
+            f"start='constructive' needs dim=1, width >= 3, bias=True, n_outputs=1 and an activation among "
+            f"{', '.join(known)}. "
+            f"Got dim={arch.dim}, width={arch.width}, bias={arch.bias}, n_outputs={arch.n_outputs}, "
+            f"activation={arch.activation!r}. Use start='random'."
         )
 
 

@@ -1,0 +1,81 @@
+"""What is refused at the front door of the trainer, before anything is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from approxrates import activations
+from approxrates.architecture import FixedDepth, FixedWidth
+from approxrates.axes import has_axis
+from approxrates.target import Target
+from approxrates.training.base import Stage
+
+Architecture = FixedWidth | FixedDepth
+
+
+def check_targets(arch: Architecture, target: Target | Sequence[Target]) -> list[Target]:
+    """The targets as a list, after the checks of architecture and targets."""
+    if not isinstance(arch, (FixedWidth, FixedDepth)):
+        raise TypeError(
+            f"arch must be a FixedWidth or FixedDepth. Got {type(arch).__name__}. "
+            "Write e.g. ar.FixedWidth(dim=1, width=8, depth=4)."
+        )
+    if has_axis(arch):
+        raise ValueError(
+            "arch must be a single architecture. Got one with an axis. Use a Study, or axes.variants(arch)."
+        )
+    if not activations.get(arch.activation).trainable:
+        raise ValueError(
+            f"activation must have a derivative to be trained. Got {arch.activation!r}. Use e.g. activation='relu'."
+        )
+    targets = [target] if isinstance(target, Target) else target
+    if isinstance(targets, (str, bytes, Mapping)) or not isinstance(targets, Sequence):
+        raise TypeError(
+            f"target must be a Target or a list of them. Got {type(target).__name__}. "
+            "Write e.g. ar.load_target('faber_tree', smoothness=0.5)."
+        )
+    if not targets:
+        raise ValueError("target must hold at least one Target. Got an empty list.")
+    for one in targets:
+        if not isinstance(one, Target):
+            raise TypeError(
+                f"target must be a Target or a list of them. Got {type(one).__name__}. Use ar.Target.from_callable."
+            )
+        if one.dim != arch.dim:
+            raise ValueError(
+                f"target and architecture must have one dim. Got dim={one.dim} for {one.name}, dim={arch.dim}. "
+                f"Use dim={one.dim}."
+            )
+    return list(targets)
+
+
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Refuse anything but a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer. Got {value!r}.")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}. Got {name}={value}.")
+
+
+def with_budget(stages: tuple[Stage, ...], budget: float) -> tuple[Stage, ...]:
+    """The stages with their steps multiplied."""
+    if isinstance(budget, bool) or not isinstance(budget, (int, float)):
+        raise TypeError(f"budget must be a number. Got {budget!r}.")
+    if not 0.0 < budget < float("inf"):
+        raise ValueError(f"budget must be positive and finite. Got budget={budget}. Write e.g. budget=4.")
+    return tuple(dataclasses.replace(stage, steps=max(1, round(stage.steps * budget))) for stage in stages)
+
+
+def present_device(name: str) -> torch.device:
+    """The torch device of this name, if it is there."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError):
+        raise ValueError(f"device must be a torch device that is present, such as 'cpu'. Got {name!r}.") from None
+    return device
