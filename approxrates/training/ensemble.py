@@ -96,9 +96,9 @@ class Layout:
 
 
 class Workspace:
-    """Buffers, and all views of them that a pass needs, for ``n`` replicas and ``m`` points."""
+    """Buffers, and all views of them that a pass needs, for ``n`` replicas and ``m`` points with ``n_values`` values each."""
 
-    def __init__(self, layout: Layout, n: int, m: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, layout: Layout, n: int, m: int, n_values: int, dtype: torch.dtype, device: torch.device) -> None:
         def new(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
 
@@ -123,7 +123,7 @@ class Workspace:
         self.scratch = shared
         self.deltas = [new(n, width, m), new(n, width, m)]
         self.output, self.output_delta = new(n, n_outputs, m), new(n, n_outputs, m)
-        self.target, self.weights = new(n, n_outputs, m), new(n, 1, m)
+        self.target, self.weights = new(n, n_values, m), new(n, 1, m)
         # Products are written to contiguous memory: torch hands only those to the batched kernel of the BLAS.
         self.first, self.last = new(n, *layout.blocks[0][1:]), new(n, *layout.blocks[-1][1:])
         self.middle = [new(n, *block[1:]) for block in layout.blocks[1:-1]]
@@ -260,7 +260,9 @@ class Ensemble:
         n = max(2, rows.stop - rows.start)
         set_index %= self.n_sets
         if n not in self._spaces:
-            self._spaces[n] = Workspace(self.layout, n, self._points.shape[-1], self.dtype, self.device)
+            self._spaces[n] = Workspace(
+                self.layout, n, self._points.shape[-1], self._values.shape[2], self.dtype, self.device
+            )
         space = self._spaces[n]
         if self._bound.get(n) != (rows.start, set_index):
             targets = self._targets[rows].expand(n) if rows.stop - rows.start == 1 else self._targets[rows]
