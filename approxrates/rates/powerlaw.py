@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-HUBER = 2.0
+HUBER = 3.0
 """Residuals beyond this many standard deviations are pulled in."""
 EXACT = 1e-10
 """Relative accuracy beyond which errors count as exact: keeps the scale and the AICc of noise-free data finite."""
@@ -79,15 +79,21 @@ def fit_law(x: Array, y: Array, offset: Array, *, free_floor: bool = False, log_
     return Law(theta[:, :free], theta[:, 2], residuals * present, jacobian[..., :free], share, weights)
 
 
-def aicc(residuals: Array, scale: float, n_coefficients: int) -> float:
-    """Corrected Akaike criterion of a fit from its log residuals, shape ``(k,)``; ``inf`` if there are too few of them."""
-    k, parameters = len(residuals), n_coefficients + 1
-    if k - parameters - 1 <= 0:
-        return np.inf
+def robust_square(residuals: Array, scale: float) -> float:
+    """Sum of squares in which residuals beyond ``HUBER`` times the scale count linearly; 0 counts for missing cells."""
     bend = HUBER * max(scale, EXACT)
     size = np.abs(residuals)
-    loss = np.where(size <= bend, size**2, 2 * bend * size - bend**2).sum() / k + EXACT**2
-    return float(k * np.log(loss) + 2 * parameters + 2 * parameters * (parameters + 1) / (k - parameters - 1))
+    return float(np.where(size <= bend, size**2, 2 * bend * size - bend**2).sum())
+
+
+def aicc(square: float, n_cells: int, n_coefficients: int) -> float:
+    """Corrected Akaike criterion of a least-squares fit in log space; ``inf`` if there are too few cells for it."""
+    parameters = n_coefficients + 1
+    spare = n_cells - parameters - 1
+    if spare <= 0:
+        return np.inf
+    fit = n_cells * np.log(square / n_cells + EXACT**2)
+    return float(fit + 2 * parameters + 2 * parameters * (parameters + 1) / spare)
 
 
 def scale_of(residuals: Array, n_coefficients: int) -> Array:

@@ -1,0 +1,192 @@
+"""One law on one set of sizes: with a floor or without, its interval, and whether the local slope drifts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from approxrates.rates.base import Array, Mask, Parts, between, half_width, two_sided
+from approxrates.rates.cells import size_means
+from approxrates.rates.powerlaw import Law, aicc, fit_law, robust_square, scale_of
+
+MIN_SIZES = 4
+FLOOR_FROM = 6
+"""Sizes from which on a floor can be fitted."""
+FLOOR_SHARE = 2 / 3
+"""Sizes where more of the error than this is floor do not count as used."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A fitted law with what intervals and verdict need.
+
+    Attributes:
+        value: The exponent ``p``.
+        interval: 95 % interval; includes that of the law with a floor if ``floor_in_doubt``.
+        floor: 0.0 without a floor.
+        floor_in_doubt: No floor was fitted, but the data do not exclude one.
+        kept: Sizes fitted, shape ``(k,)``.
+        on_floor: Sizes that are mostly floor, shape ``(k,)``.
+        per_draw: Exponents of the draws' own curves, shape ``(draws,)``; NaN where unknown.
+        replicates: Pseudo-values, shape ``(draws,)``, or empty with one draw.
+        parts: Variance of ``value``: between draws, between sizes.
+        seed_variance: Variance of ``value`` under resampling of seeds.
+        drift: Change of the local rate over the sizes that are not floor; positive if the curve steepens.
+        drift_level: P-value of that change.
+        constant: ``C``.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    floor: float
+    floor_in_doubt: bool
+    kept: Mask
+    on_floor: Mask
+    per_draw: Array
+    replicates: Array
+    parts: Parts
+    seed_variance: float
+    drift: float
+    drift_level: float
+    constant: float
+
+    @property
+    def used(self) -> Mask:
+        """Sizes that determine the exponent, shape ``(k,)``."""
+        used: Mask = self.kept & ~self.on_floor
+        return used
+
+    @property
+    def half_width(self) -> float:
+        """The longer side of the interval."""
+        return max(self.interval[1] - self.value, self.value - self.interval[0])
+
+
+def estimate(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: float) -> Estimate:
+    """Law on the sizes kept; log errors and their seed variance have shape ``(draws, k)``."""
+    prefers, doubtful = _floor_evidence(sizes[kept], logs[:, kept], log_power)
+    chosen = _estimate(sizes, logs, noise, kept, log_power, with_floor=prefers)
+    if not doubtful:
+        return chosen
+    other = _estimate(sizes, logs, noise, kept, log_power, with_floor=True)
+    hull = (min(chosen.interval[0], other.interval[0]), max(chosen.interval[1], other.interval[1]))
+    return replace(chosen, interval=hull, floor_in_doubt=True)
+
+
+def _floor_evidence(sizes: Array, logs: Array, log_power: float) -> tuple[bool, bool]:
+    """Whether AICc prefers a floor, and whether it does not but the data do not exclude one either.
+
+    The criterion counts cells; each draw has a constant and an exponent of its own, and all share the floor. With one draw
+    this is AICc on the sizes. A floor is not excluded if it lowers the sum of squares by more than one mean square.
+    """
+    if len(sizes) < FLOOR_FROM:
+        return False, False
+    x = np.log(sizes)
+    offset = log_power * np.log(x)
+    cells = logs[np.isfinite(logs).any(axis=1)]
+    present = np.isfinite(cells)
+    floored = fit_law(x, size_means(cells)[:1], offset, free_floor=True)
+    if floored.exponents[0] <= 0:
+        return False, False
+    without = fit_law(x, cells, offset)
+    with_floor = fit_law(x, cells, offset, log_floor=float(floored.log_floor[0]))
+    scale = float(np.median(scale_of(np.where(present, with_floor.residuals, np.nan), 2)))
+    square, rest = robust_square(without.residuals, scale), robust_square(with_floor.residuals, scale)
+    n_cells, n_coefficients = int(present.sum()), 2 * len(cells)
+    if aicc(rest, n_cells, n_coefficients + 1) < aicc(square, n_cells, n_coefficients):
+        return True, False
+    return False, square - rest > rest / max(n_cells - n_coefficients - 1, 1) + 1e-20
+
+
+def _estimate(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: float, *, with_floor: bool) -> Estimate:
+    """Law with or without a floor, its interval and drift."""
+    x = np.log(sizes[kept])
+    offset = log_power * np.log(x)
+    present = np.isfinite(logs[:, kept]).any(axis=1)
+    cells = logs[present][:, kept]
+    law = fit_law(x, size_means(cells), offset, free_floor=with_floor)
+    own = fit_law(x, cells, offset, log_floor=float(law.log_floor[0]))
+    value, lever = float(law.exponents[0]), _influence(law.jacobian[0], law.weights[0])[1]
+    freedom = len(x) - law.jacobian.shape[2]
+    size_variance = _size_scatter(own.residuals, law.weights[0], law.jacobian[0]) * float(lever @ lever)
+    parts, replicates = _parts(law.exponents, size_variance, freedom)
+    seeds = float(np.nansum((lever / len(cells)) ** 2 * noise[present][:, kept]))
+    half = max(half_width(parts), half_width(((seeds, math.inf), (size_variance, math.inf))))
+    drift, drift_level = _drift(x, law, own)
+    own_exponents = np.where((own.weights > 0).sum(axis=1) >= MIN_SIZES, own.exponents, np.nan)
+    on_floor = np.zeros(len(sizes), dtype=bool)
+    on_floor[kept] = law.share[0] < 1 - FLOOR_SHARE
+    return Estimate(
+        value=value, interval=(value - half, value + half), floor=float(np.exp(law.log_floor[0])), floor_in_doubt=False,
+        kept=kept, on_floor=on_floor, per_draw=_at(present, own_exponents), replicates=_at(present, replicates),
+        parts=parts, seed_variance=seeds, drift=drift, drift_level=drift_level,
+        constant=math.exp(float(law.coefficients[0, 0]) + value * float(x.mean())),
+    )  # fmt: skip
+
+
+def _drift(x: Array, law: Law, own: Law) -> tuple[float, float]:
+    """Change of the local rate over the range that is not floor, and its p-value: a term quadratic in log size is added."""
+    bent = np.column_stack([law.jacobian[0], law.share[0] * (x - x.mean()) ** 2])
+    freedom = len(x) - bent.shape[1]
+    live = law.share[0] >= 1 - FLOOR_SHARE
+    if freedom < 1 or not live.any():
+        return 0.0, 1.0
+    lever = _influence(bent, law.weights[0])[-1]
+    rows = law.residuals @ lever
+    variance = _size_scatter(own.residuals, law.weights[0], bent) * float(lever @ lever)
+    parts, _ = _parts(rows, variance, freedom)
+    return -2 * float(rows[0]) * float(np.ptp(x[live])), two_sided(float(rows[0]), parts)
+
+
+def _influence(design: Array, weights: Array) -> Array:
+    """Derivative of the weighted least-squares coefficients by the log errors, shape ``(m, k)``."""
+    root = np.sqrt(weights)
+    influence: Array = np.linalg.pinv(design * root[:, None]) * root
+    return influence
+
+
+def _size_scatter(residuals: Array, weights: Array, design: Array) -> float:
+    """Variance of the deviation from the law that all draws share at a size (with one draw: of the residuals).
+
+    A two-way analysis of variance of the draws' own residuals, shape ``(draws, k)``: what the draws do not share is in the
+    scatter of their slopes already. Residuals are Huber-weighted, and scaled up again for it (Huber 1973, Ann. Statist. 1,
+    799-821).
+    """
+    n, k = residuals.shape
+    freedom = k - design.shape[1]
+    pulled: Array = residuals * weights / float(np.mean(weights == 1))
+    pulled = pulled - (pulled @ np.linalg.pinv(design).T) @ design.T
+    shared = pulled.mean(axis=0)
+    if n == 1:
+        return float(shared @ shared) / freedom
+    between_sizes = n * float(shared @ shared) / freedom
+    rest = float(((pulled - shared) ** 2).sum()) / ((n - 1) * freedom)
+    return max(0.0, between_sizes - rest) / n
+
+
+def _parts(estimates: Array, size_variance: float, freedom: float) -> tuple[Parts, Array]:
+    """Variance contributions of an estimate, and its pseudo-values: between draws (jackknife) and between sizes.
+
+    Args:
+        estimates: From all draws, then with each draw left out, shape ``(1 + draws,)``; or ``(1,)``.
+        size_variance: Contribution of the scatter between sizes.
+        freedom: Degrees of freedom of that.
+    """
+    sizes: Parts = ((size_variance, float(freedom)),)
+    if len(estimates) == 1:
+        return sizes, np.empty(0)
+    n = len(estimates) - 1
+    replicates = n * estimates[0] - (n - 1) * estimates[1:]
+    return between(replicates) + sizes, replicates
+
+
+def _at(mask: Any, values: Array) -> Array:
+    """Values at the places where the mask is true, NaN elsewhere; an empty array stays empty."""
+    if not len(values):
+        return values
+    out = np.full(len(mask), np.nan)
+    out[mask] = values
+    return out
