@@ -17,7 +17,7 @@ _DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.
 
 
 class Unitwise(nn.Module):
-    """An activation code for each unit, applied along the last axis. For functions and mixtures that torch has no module of."""
+    """An activation code for each unit, applied along the last axis: what torch has no module for."""
 
     def __init__(self, codes: Sequence[str]) -> None:
         super().__init__()
@@ -66,9 +66,10 @@ def layers_to_module(layers: Sequence[Layer], dtype: Any = "float64", *, allow_r
         allow_rounding: Accept weights that the dtype cannot hold exactly.
 
     Raises:
-        ValueError: For a dtype that is no floating-point type, or, without ``allow_rounding``, one that would round weights.
+        ValueError: For a dtype that is no floating-point type, or, without ``allow_rounding``, one that would round
+            weights.
     """
-    kind = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    kind: Any = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if kind not in _DTYPES.values():
         raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}. Got {dtype!r}. Write dtype='float64'.")
     if not allow_rounding:
@@ -96,21 +97,23 @@ def _refuse_rounding(layers: Sequence[Layer], dtype: torch.dtype) -> None:
     if bool(changed.any()):
         worst = float(((stored - values).abs() / values.abs())[changed].max())
         raise ValueError(
-            f"dtype must hold the weights exactly. Got {dtype}, which would round {int(changed.sum())} of {len(values)} weights, "
-            f"by up to {worst:.1e} of their size. Use dtype='float64', or write allow_rounding=True."
+            f"dtype must hold the weights exactly. Got {dtype}, which would round "
+            f"{int(changed.sum())} of {len(values)} weights, by up to {worst:.1e} of their size. Use dtype='float64', or write allow_rounding=True."
         )
 
 
 def layers_from_module(module: Any) -> tuple[Layer, ...]:
-    """Layers of an ``nn.Sequential`` (nested ones too) or a list of modules; weights of shorter types are exact in float64.
+    """Layers of an ``nn.Sequential`` (nested ones too) or a list of modules; shorter floats are exact in float64.
 
     Raises:
         TypeError: If ``module`` is neither.
-        ValueError: For a module that is neither ``nn.Linear`` nor a known activation, or an activation before the first linear map.
+        ValueError: For a module that is neither ``nn.Linear`` nor a known activation, or an activation before the
+            first linear map.
     """
     if not isinstance(module, (nn.Sequential, nn.ModuleList, list, tuple)):
         raise TypeError(
-            f"module must be an nn.Sequential or a list of modules. Got {type(module).__name__}. Write nn.Sequential(...)."
+            f"module must be an nn.Sequential or a list of modules. Got {type(module).__name__}. "
+            "Write nn.Sequential(...)."
         )
     layers: list[Layer] = []
     for part in _flat(module):
@@ -161,8 +164,8 @@ def _codes(part: Any, width: int | None) -> tuple[str, ...]:
         code = "leaky_relu" if part.negative_slope == 0.01 else f"leaky_relu:{part.negative_slope!r}"
         return (code,) * width
     raise ValueError(
-        f"module must consist of nn.Linear, {', '.join(f'nn.{m}' for m in ('ReLU', 'LeakyReLU', 'Hardtanh', 'Tanh', 'GELU', 'SiLU'))} "
-        f"and nn.Identity. Got {part}. Replace it."
+        "module must consist of nn.Linear, nn.ReLU, nn.LeakyReLU, nn.Hardtanh, nn.Tanh, nn.GELU, nn.SiLU and "
+        f"nn.Identity. Got {part}. Replace it."
     )
 
 

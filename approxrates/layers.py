@@ -20,8 +20,8 @@ class Layer:
         weight: Shape ``(n_out, n_in)``, float64.
         bias: Shape ``(n_out,)``, float64, or None for a layer without bias.
         activations: One code per unit (a name of the activation table, or ``"identity"``), length ``n_out``.
-        weight_mask: Boolean, shape of ``weight``: which entries are parameters; None if all are. A construction marks the
-            entries that its theorem uses; the others are structurally zero.
+        weight_mask: Boolean, shape of ``weight``: which entries are parameters; None if all are. A construction marks
+            the entries that its theorem uses; the others are structurally zero.
         bias_mask: The same for ``bias``.
     """
 
@@ -84,7 +84,7 @@ class Layer:
 
 @lru_cache(maxsize=1024)
 def unit_groups(activations: tuple[str, ...]) -> tuple[tuple[str, Rows], ...]:
-    """The units of a layer by code: ``(code, rows)`` in order of first appearance, a slice where they are neighbours."""
+    """Units of a layer by code: ``(code, rows)`` in order of first appearance, a slice where they are neighbours."""
     groups: list[tuple[str, Rows]] = []
     for code in dict.fromkeys(activations):
         rows = np.flatnonzero([c == code for c in activations])

@@ -31,7 +31,8 @@ class Network:
         provenance: JSON-able record of where the network comes from.
 
     Raises:
-        ValueError: If there is no layer, shapes do not follow each other, an activation is unknown, or provenance is not JSON.
+        ValueError: If there is no layer, shapes do not follow each other, an activation is unknown, or provenance is
+            not JSON.
         TypeError: If ``layers`` holds anything but layers.
 
     Example:
@@ -51,7 +52,8 @@ class Network:
         for layer in self.layers:
             if not isinstance(layer, Layer):
                 raise TypeError(
-                    f"layers must hold Layer objects. Got {type(layer).__name__}. For torch modules use Network.from_torch."
+                    f"layers must hold Layer objects. Got {type(layer).__name__}. "
+                    "For torch modules use Network.from_torch."
                 )
         for index, (before, after) in enumerate(zip(self.layers, self.layers[1:], strict=False)):
             if before.n_out != after.n_in:
@@ -87,7 +89,7 @@ class Network:
 
     @property
     def n_params(self) -> int:
-        """Weights and biases that are not structurally zero: all entries, or those inside the masks of a construction."""
+        """Weights and biases that are not structurally zero: all, or those inside the masks of a construction."""
         return sum(layer.n_params for layer in self.layers)
 
     @property
@@ -103,12 +105,12 @@ class Network:
 
     @property
     def max_bits(self) -> int:
-        """Longest mantissa of a parameter in bits: a weight is ``+-m 2^e`` with odd ``m``, and ``m`` is counted, so 1 for ``+-2^e``."""
+        """Longest mantissa in bits: a weight is ``+-m 2^e`` with odd ``m``, and ``m`` is counted; 1 for ``+-2^e``."""
         return int(self._bits.max(initial=0))
 
     @property
     def total_bits(self) -> int:
-        """Bits of the odd mantissas of all non-zero parameters plus one each for the sign. Exponents are not counted."""
+        """Bits of the odd mantissas of all non-zero parameters plus one each for the sign; exponents not counted."""
         return int(self._bits.sum()) + len(self._bits)
 
     @property
@@ -125,12 +127,15 @@ class Network:
         """Values at points.
 
         Args:
-            x: Array or tensor of shape ``(n, dim)``, or ``(n,)`` when ``dim == 1``; for exact arithmetic also rows of rationals.
-            arithmetic: ``"auto"``, ``"float64"``, or ``"exact"`` (rational numbers, piecewise-polynomial activations only).
+            x: Array or tensor of shape ``(n, dim)``, or ``(n,)`` when ``dim == 1``; for exact arithmetic also rows of
+                rationals.
+            arithmetic: ``"auto"``, ``"float64"``, or ``"exact"`` (rational numbers, piecewise-polynomial activations
+                only).
 
         Returns:
-            Values of shape ``(n,)``, or ``(n, n_outputs)`` if there are several outputs: float64, as array or tensor like ``x``
-            (on its device, without gradient). For exact arithmetic a list of ``n`` fractions (or tuples of them).
+            Values of shape ``(n,)``, or ``(n, n_outputs)`` if there are several outputs: float64, as array or tensor
+            like ``x`` (on its device, without gradient). For exact arithmetic a list of ``n`` fractions (or tuples of
+            them).
 
         Raises:
             ValueError: For a wrong shape, an unknown arithmetic, or activations without exact values.

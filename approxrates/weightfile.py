@@ -61,7 +61,8 @@ def load_layers(path: str | Path) -> tuple[tuple[Layer, ...], dict[str, Any]]:
                 raise _refusal(path, "it was not written by Network.save")
             if metadata.get("version") != VERSION:
                 raise ValueError(
-                    f"{path} must be a network file of version {VERSION}. Got version {metadata.get('version')}. Update approxrates."
+                    f"{path} must be a network file of version {VERSION}. "
+                    f"Got version {metadata.get('version')}. Update approxrates."
                 )
             codes = json.loads(metadata["activations"])
             names = set(file.keys())

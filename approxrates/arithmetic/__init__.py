@@ -8,11 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from approxrates.arithmetic.compensated import EXACT_ON_FLOATS, evaluate_compensated
 from approxrates.arithmetic.exact import evaluate_exact
 from approxrates.arithmetic.float64 import activate, affine, evaluate_float64
 from approxrates.layers import Layer
 
-__all__ = ["ARITHMETICS", "activate", "affine", "check_arithmetic", "evaluate", "evaluate_exact", "evaluate_float64"]
+__all__ = [
+    "ARITHMETICS",
+    "EXACT_ON_FLOATS",
+    "activate",
+    "affine",
+    "check_arithmetic",
+    "evaluate",
+    "evaluate_compensated",
+    "evaluate_exact",
+    "evaluate_float64",
+]
 
 ARITHMETICS = ("auto", "float64", "exact")
 
@@ -35,8 +46,8 @@ def evaluate(layers: Sequence[Layer], x: Any, arithmetic: str = "auto") -> Any:
 
     Args:
         layers: The layers in order.
-        x: Points, shape ``(n, dim)``: an array for float64; for exact arithmetic anything of rows whose entries ``Fraction``
-            accepts (floats are the dyadic numbers they are).
+        x: Points, shape ``(n, dim)``: an array for float64; for exact arithmetic anything of rows whose entries
+            ``Fraction`` accepts (floats are the dyadic numbers they are).
         arithmetic: ``"auto"``, ``"float64"`` or ``"exact"``.
 
     Returns:

@@ -1,0 +1,71 @@
+"""What the ways of measuring an error share: the result, and a network in d = 1 as its pieces."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Method = Literal["break-points", "grid", "data"]
+UNIT = 2.0**-53
+"""Unit round-off of float64."""
+
+
+@dataclass(frozen=True)
+class ApproximationError:
+    """Distance of a network to a target.
+
+    Attributes:
+        sup: ``(lower, upper)``: the sup-norm distance lies between. ``lower`` is the error at a point (less its
+            rounding). ``upper`` is proven if ``certified``, else it contains an estimate of what is between the
+            points.
+        certified: Whether ``upper`` is a bound rather than an estimate.
+        l2: L2 distance on the unit cube, by quadrature; for data the root mean square over the points.
+        where: The point where ``lower`` is attained.
+        method: ``"break-points"`` (piecewise-linear network, d = 1), ``"grid"`` or ``"data"``.
+        pieces: Number of linear pieces of the network on [0, 1], None if it is not piecewise linear or d > 1.
+        n_evaluations: Target evaluations used, those shared with other networks included.
+    """
+
+    sup: tuple[float, float]
+    certified: bool
+    l2: float
+    where: tuple[float, ...]
+    method: Method
+    pieces: int | None
+    n_evaluations: int
+
+    @property
+    def gap(self) -> float:
+        """``(upper - lower) / lower``; 0 if both are 0, inf if only the lower bound is."""
+        lower, upper = self.sup
+        if lower == upper:
+            return 0.0
+        return (upper - lower) / lower if lower > 0 else math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """A piecewise-linear function on [0, 1]: affine between neighbouring points of a mesh.
+
+    Attributes:
+        t: The mesh, shape ``(m,)``, strictly increasing from 0 to 1.
+        values: Values on the mesh as float64 evaluation gives them, shape ``(m,)``.
+        rounding: Bound, to first order, on the distance of these values (and of what lies between) to the exact
+            network.
+        count: Number of linear pieces, neighbours of equal slope counted as one.
+    """
+
+    t: Array
+    values: Array
+    rounding: float
+    count: int
+
+    def __call__(self, x: Array) -> Array:
+        """Values at points of [0, 1], shape of ``x``."""
+        result: Array = np.interp(x, self.t, self.values)
+        return result

@@ -1,0 +1,216 @@
+"""Sup distance of piecewise-linear functions to one target on [0, 1], enclosed by branch and bound over b-adic cells.
+
+On a b-adic cell of level ``k`` the target is within ``gap(k)`` of its linear interpolant
+(``Target.interpolation_gap``). That minus a piecewise-linear network is piecewise linear on the cell cut at the
+network's break-points, so its maximum is at the end of a part: ``|f - g| <= max over the two ends |I_k f - g| +
+gap(k)`` on each part. Parts whose bound cannot exceed the best value found are dropped, the others go down one level.
+All networks of a batch go down together, one target call per level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from approxrates.errors.base import UNIT, Array, Pieces
+from approxrates.target import Target
+
+_FINEST = 52  # bits of position that a float64 number in [0, 1] resolves
+_SHARP = 1e-15
+"""Relative width for targets whose gap falls like that of C^2: few parts stay open on a level, so it costs little."""
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """``lower <= sup |f - g| <= upper`` up to rounding, ``lower`` attained at ``where``."""
+
+    lower: float
+    upper: float
+    where: float
+    n_evaluations: int
+
+
+@dataclass
+class _Parts:
+    """Parts of cells still open; every array has shape ``(n,)``: owner, cell, ends, g at ends, f at cell ends, gap."""
+
+    owner: NDArray[np.intp]
+    cell: NDArray[np.int64]
+    s: Array
+    t: Array
+    g_s: Array
+    g_t: Array
+    f_a: Array
+    f_b: Array
+    gap: Array
+
+    def take(self, keep: NDArray[np.bool_]) -> _Parts:
+        """The parts selected."""
+        return _Parts(*(column[keep] for column in vars(self).values()))
+
+
+class _Search:
+    """One run of branch and bound over a batch."""
+
+    def __init__(self, pieces: Sequence[Pieces], target: Target, tolerance: float, budget: int) -> None:
+        self.pieces, self.target, self.tolerance, self.budget = pieces, target, tolerance, budget
+        self.base = max(2, target.base)
+        self.finest = int(_FINEST * math.log(2) / math.log(self.base))
+        n = len(pieces)
+        self.reached = np.zeros(n, dtype=np.intp)  # the finest level on which a part was open
+        self.lower, self.where = np.full(n, -1.0), np.zeros(n)
+        self.dropped = np.zeros(n)  # the largest bound of a part that was dropped
+        self.n_evaluations = np.zeros(n, dtype=np.int64)
+        self.scale = 1.0
+        self.level = start_level(pieces, self.base)
+        self.reached[:] = self.level
+        gap = target.interpolation_gap
+        if gap is not None and gap(self.level + 1) <= gap(self.level) * self.base**-1.9:
+            self.tolerance = min(tolerance, _SHARP)
+
+    def run(self) -> list[Bracket]:
+        """Brackets of all networks."""
+        parts = self._start()
+        bounds = self._bounds(parts)
+        while True:
+            parts, bounds = self._drop(parts, bounds)
+            if not len(bounds) or self.level >= self.finest:
+                break
+            parts = self._refine(parts)
+            self.reached[parts.owner] = self.level
+            bounds = self._bounds(parts)
+        np.maximum.at(self.dropped, parts.owner, bounds)
+        self._polish()
+        upper = np.maximum(self.lower, self.dropped)
+        columns = (self.lower, upper, self.where, self.n_evaluations)
+        return [Bracket(float(a), float(b), float(c), int(d)) for a, b, c, d in zip(*columns, strict=True)]
+
+    def _start(self) -> _Parts:
+        """Every network's break-points merged with the cells of the first level."""
+        n_cells = self.base**self.level
+        grid = np.arange(n_cells + 1) / n_cells
+        on_grid = self.target(grid)
+        ends = np.cumsum([len(p.t) for p in self.pieces])[:-1]
+        on_breaks = np.split(self.target(np.concatenate([p.t for p in self.pieces])), ends)
+        self.scale = max(float(np.abs(on_grid).max()), *(float(np.abs(p.values).max()) for p in self.pieces))
+        gaps = self._first_gaps(on_grid)
+        parts = []
+        for i, (p, f_breaks) in enumerate(zip(self.pieces, on_breaks, strict=True)):
+            self._note(np.full(len(p.t), i), p.t, np.abs(f_breaks - p.values))
+            self._note(np.full(len(grid), i), grid, np.abs(on_grid - p(grid)))
+            self.n_evaluations[i] += len(p.t) + len(grid)
+            mesh = np.union1d(grid, p.t)
+            g, cell = p(mesh), np.searchsorted(grid, mesh[:-1], side="right") - 1
+            owner = np.full(len(cell), i, dtype=np.intp)
+            row = (owner, cell, mesh[:-1], mesh[1:], g[:-1], g[1:], on_grid[cell], on_grid[cell + 1], gaps[cell])
+            parts.append(_Parts(*row))
+        return _Parts(*(np.concatenate(columns) for columns in zip(*(vars(p).values() for p in parts), strict=True)))
+
+    def _first_gaps(self, on_grid: Array) -> Array:
+        """The gap on each cell of the first level: proven, or what is seen one level higher, there and next to it."""
+        n_cells = len(on_grid) - 1
+        if self.target.interpolation_gap is not None:
+            return np.full(n_cells, self.target.interpolation_gap(self.level))
+        share = np.arange(self.base) / self.base
+        a, b = on_grid[: -1 : self.base], on_grid[self.base :: self.base]
+        off = np.abs(on_grid[:-1].reshape(-1, self.base) - (a[:, None] + share * (b - a)[:, None])).max(axis=1)
+        padded = np.pad(off, 1, mode="edge")
+        return np.repeat(np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:]), self.base)
+
+    def _bounds(self, parts: _Parts) -> Array:
+        """Upper bounds of ``|f - g|`` on each part."""
+        n_cells = float(self.base) ** self.level
+        rise = parts.f_b - parts.f_a
+        at_s = np.abs(parts.f_a + rise * (parts.s * n_cells - parts.cell) - parts.g_s)
+        at_t = np.abs(parts.f_a + rise * (parts.t * n_cells - parts.cell) - parts.g_t)
+        result: Array = np.maximum(at_s, at_t) + parts.gap
+        return result
+
+    def _drop(self, parts: _Parts, bounds: Array) -> tuple[_Parts, Array]:
+        """Without the parts that cannot matter, and without networks whose budget is spent."""
+        enough = self.lower * (1.0 + self.tolerance) + UNIT * self.scale
+        keep = (bounds > enough[parts.owner]) & (self.n_evaluations[parts.owner] < self.budget)
+        np.maximum.at(self.dropped, parts.owner[~keep], bounds[~keep])
+        return parts.take(keep), bounds[keep]
+
+    def _refine(self, parts: _Parts) -> _Parts:
+        """Every part cut at the b-adic points of the next level."""
+        base, self.level = self.base, self.level + 1
+        n_cells = float(base) ** self.level
+        cells = parts.cell[:, None] * base + np.arange(base)
+        cuts = cells[:, 1:] / n_cells
+        f_cuts = self.target(cuts.reshape(-1)).reshape(cuts.shape)
+        np.add.at(self.n_evaluations, parts.owner, base - 1)
+        slope = (parts.g_t - parts.g_s) / (parts.t - parts.s)
+        g_cuts = parts.g_s[:, None] + slope[:, None] * (cuts - parts.s[:, None])
+        inside = (cuts >= parts.s[:, None]) & (cuts <= parts.t[:, None])
+        owners = np.broadcast_to(parts.owner[:, None], cuts.shape)
+        self._note(owners[inside], cuts[inside], np.abs(f_cuts - g_cuts)[inside])
+        f_a = np.concatenate([parts.f_a[:, None], f_cuts], axis=1)
+        f_b = np.concatenate([f_cuts, parts.f_b[:, None]], axis=1)
+        s = np.maximum(parts.s[:, None], np.concatenate([parts.s[:, None], cuts], axis=1))
+        t = np.minimum(parts.t[:, None], np.concatenate([cuts, parts.t[:, None]], axis=1))
+        g_s = np.where(
+            s == parts.s[:, None], parts.g_s[:, None], parts.g_s[:, None] + slope[:, None] * (s - parts.s[:, None])
+        )
+        g_t = np.where(
+            t == parts.t[:, None], parts.g_t[:, None], parts.g_s[:, None] + slope[:, None] * (t - parts.s[:, None])
+        )
+        gap = np.repeat(self._next_gaps(parts, f_cuts)[:, None], base, axis=1)
+        owner = np.repeat(parts.owner[:, None], base, axis=1)
+        return _Parts(*(column[s < t] for column in (owner, cells, s, t, g_s, g_t, f_a, f_b, gap)))
+
+    def _next_gaps(self, parts: _Parts, f_cuts: Array) -> Array:
+        """The gap on the children of each part: proven, or what the parent was off by, falling as for C^2 at most."""
+        if self.target.interpolation_gap is not None:
+            return np.full(len(parts.cell), self.target.interpolation_gap(self.level))
+        share = np.arange(1, self.base) / self.base
+        off = np.abs(f_cuts - (parts.f_a[:, None] + share * (parts.f_b - parts.f_a)[:, None])).max(axis=1)
+        result: Array = np.maximum(off, parts.gap / self.base**2)
+        return result
+
+    def _note(self, owner: NDArray[np.intp], x: Array, error: Array) -> None:
+        """Keep the largest error seen of each network and where it is."""
+        order = np.lexsort((error, owner))
+        last = np.flatnonzero(np.diff(owner[order], append=-1))
+        best = order[last]
+        better = best[error[best] > self.lower[owner[best]]]
+        self.lower[owner[better]], self.where[owner[better]] = error[better], x[better]
+
+    def _polish(self) -> None:
+        """Close in on the maximum next to the best points: for smooth targets ``lower`` becomes sharp to rounding."""
+        offsets = np.linspace(-1.0, 1.0, 17)
+        radius = 2.0 * float(self.base) ** -self.reached[:, None].astype(np.float64)
+        owner = np.repeat(np.arange(len(self.pieces)), len(offsets))
+        for _ in range(6):
+            x = np.clip(self.where[:, None] + radius * offsets, 0.0, 1.0)
+            g = np.stack([p(row) for p, row in zip(self.pieces, x, strict=True)])
+            error = np.abs(self.target(x.reshape(-1)).reshape(x.shape) - g)
+            self._note(owner, x.reshape(-1), error.reshape(-1))
+            self.n_evaluations += len(offsets)
+            radius /= 6.0
+
+
+def start_level(pieces: Sequence[Pieces], base: int) -> int:
+    """The first level: its cells are at most half as long as the pieces of the largest function, on average."""
+    wanted = 2.0 * max(64, *(len(p.t) for p in pieces))
+    return max(2, math.ceil(math.log(min(wanted, 2.0**16)) / math.log(base) - 1e-9))
+
+
+def enclose(pieces: Sequence[Pieces], target: Target, tolerance: float, budget: int) -> list[Bracket]:
+    """Brackets of ``sup |f - g|`` for each piecewise-linear function ``g``.
+
+    The bracket of a function does not depend on the others of the batch, if all have the same :func:`start_level`.
+
+    Args:
+        pieces: Finite piecewise-linear functions on [0, 1].
+        target: ``dim == 1``. Without a proven ``interpolation_gap`` the upper ends are estimates.
+        tolerance: Relative width at which to stop.
+        budget: Target evaluations per function after which to stop (one more level may be begun); the bracket is then
+            wider.
+    """
+    return _Search(pieces, target, tolerance, budget).run()
