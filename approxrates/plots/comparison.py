@@ -166,15 +166,12 @@ def _forest(
 def _plain_log_ticks(ax: Axes) -> None:
     """A few ticks written as plain numbers on a logarithmic axis, whatever its span."""
     low, high = ax.get_xlim()
-    steps = [
-        s * 10.0**k
-        for k in range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-        for s in (1, 1.2, 1.5, 2, 3, 5, 7)
-    ]
-    inside = [t for t in steps if low <= t <= high]
-    for keep in ((1, 1.2, 1.5, 2, 3, 5, 7), (1, 1.5, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
-        ticks = [t for t in inside if any(math.isclose(t / 10.0 ** math.floor(math.log10(t) + 1e-9), k) for k in keep)]
-        if len(ticks) <= 6:
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for steps in ((1, 1.1, 1.2, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 2, 3, 5), (1, 1.5, 2, 5), (1, 2, 5), (1, 3), (1,)):
+        ticks = [t for k in decades for s in steps if low <= (t := float(f"{s}e{k}")) <= high]
+        gaps = np.diff(np.log(ticks))
+        if len(ticks) <= 6 and (len(gaps) == 0 or gaps.min() >= math.log(high / low) / 9):
             break
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())

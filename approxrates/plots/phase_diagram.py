@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from approxrates.curves import FamilyCurve
-from approxrates.plots.families import family_names, readable, target_key, target_name
+from approxrates.plots.families import family_names, target_key, target_name
 from approxrates.plots.labels import extent, place_beside, spread
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import Look, figure_of, looks, new_figure, styled
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 BELOW, DEEP, INFEASIBLE, EDGE = "#F6F6F4", "#E6F1F8", "#B9B9B9", "#444444"
 EASY_EDGE = "#000000"
 CEILING = 3.0  # rho drawn to at most this: an exponential law has no finite rho
+
+OFF_SCALE = 0.04  # rho nearer to the top than this is drawn as a triangle at the top
 
 
 def plot_phase_diagram(
@@ -78,9 +80,10 @@ def plot_phase_diagram(
         ax.set_xlim(low, high + 0.34 * (high - low))
         ax.set_ylim(0, top)
         _draw_regions(ax, against, low, high, top)
-        x = _dodged(ax, where, _ranks(families, shown), 11.5 if against == "smoothness" else 8.5)
+        x = _dodged(ax, where, _ranks(families, shown), 11.5 if against == "smoothness" else 7.0)
+        _draw_brackets(ax, where, x)
         obstacles = [_draw_family(ax, f, look[n], at, top) for f, n, at in zip(families, shown, x, strict=True)]
-        _name_easy(ax, families, x, top, obstacles, high)
+        _name_targets(ax, families, x, top, obstacles)
         _finish_axes(ax, against, where, low, high)
         _legend(ax, families, shown, look)
         attach_numbers(ax, [_row(f, n, at, against) for f, n, at in zip(families, shown, where, strict=True)])
@@ -189,12 +192,23 @@ def _dodged(ax: Axes, where: Any, ranks: Sequence[int], points: float) -> Any:
     return placed
 
 
+def _draw_brackets(ax: Axes, where: Any, x: Any) -> None:
+    """Below families that stand side by side a bracket, with its tick at the place where all of them belong."""
+    pixel = figure_of(ax).dpi / 72
+    height = ax.transData.inverted().transform((0, ax.get_window_extent().y0 + 7 * pixel))[1]
+    for value in sorted({round(float(w), 2) for w in where}):
+        members = x[np.abs(where - value) <= 0.005 + 1e-9]
+        if len(members) > 1:
+            ax.plot([members.min(), members.max()], [height, height], color="#9A9A9A", lw=0.7, zorder=1)
+            ax.plot([value, value], [0, height], color="#9A9A9A", lw=0.7, zorder=1)
+
+
 def _draw_family(ax: Axes, family: FamilyCurve, look: Look, at: float, top: float) -> Bbox:
     """One point with its interval; returns the box in pixels that it takes up."""
     point = family.point
     assert point is not None, "only placed families are drawn"
     low, high = point.interval
-    clipped = point.normalised > top - 0.04
+    clipped = point.normalised > top - OFF_SCALE
     value = min(point.normalised, top - 0.1)
     if not clipped:
         low, high = max(low, 0.0), min(high if math.isfinite(high) else top, top)
@@ -222,26 +236,23 @@ def _draw_family(ax: Axes, family: FamilyCurve, look: Look, at: float, top: floa
     )
 
 
-def _name_easy(
-    ax: Axes, families: Sequence[FamilyCurve], x: Any, top: float, obstacles: list[Bbox], high: float
-) -> None:
-    """Names easy targets once each, at their uppermost family, and gives the value of points off the scale."""
-    best: dict[tuple[str, ...], int] = {}
-    texts: dict[int, str] = {}
+def _name_targets(ax: Axes, families: Sequence[FamilyCurve], x: Any, top: float, obstacles: list[Bbox]) -> None:
+    """Names each easy target once, and each target with families off the scale, with their values of rho."""
+    laws: dict[tuple[str, ...], list[int]] = {}
     for i, family in enumerate(families):
-        assert family.point is not None
-        if family.point.normalised > top - 0.04:
-            texts[i] = f"ρ = {family.point.normalised:.1f}"
-        if is_easy(family):
-            key = target_key(family.key)
-            if key not in best or family.point.normalised > families[best[key]].point.normalised:  # type: ignore[union-attr]
-                best[key] = i
-    for i in best.values():
-        texts[i] = readable(families[i].key.get("target")) + (f", {texts[i]}" if i in texts else "")
-    order = sorted(texts, key=lambda i: x[i])
-    heights = [min(families[i].point.normalised, top - 0.1) for i in order]  # type: ignore[union-attr]
-    taken = obstacles + [extent(t) for t in ax.texts]
-    place_beside(ax, [(x[i], y) for i, y in zip(order, heights, strict=True)], [texts[i] for i in order], taken)
+        laws.setdefault(target_key(family.key), []).append(i)
+    points, texts = [], []
+    for members in laws.values():
+        rho = {i: p.normalised for i in members if (p := families[i].point) is not None}
+        off = sorted((i for i in members if rho[i] > top - OFF_SCALE), key=lambda i: x[i])
+        if not off and not is_easy(families[members[0]]):
+            continue
+        anchor = off[len(off) // 2] if off else max(members, key=lambda i: rho[i])
+        values = sorted({f"{rho[i]:.1f}" for i in off}, key=float)
+        shown = f", ρ = {values[0]}" + (f" to {values[-1]}" if len(values) > 1 else "") if off else ""
+        points.append((float(x[anchor]), min(rho[anchor], top - 0.1)))
+        texts.append(target_name(families[anchor]) + shown)
+    place_beside(ax, points, texts, obstacles + [extent(t) for t in ax.texts])
 
 
 def _finish_axes(ax: Axes, against: str, where: Any, low: float, high: float) -> None:
