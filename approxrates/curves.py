@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class FamilyCurve:
         regularity: What is known about the target.
         activation: Activation code.
         method: ``"train"`` or ``"construct"``.
-        depth_exponent: Slope of log depth against log n_params over the family.
+        depth_exponent: The exponent of depth ~ n_params^a along the family: 1 at fixed width, 0 at fixed depth.
         limited: Mask ``(k,)``: the error is known to be limited by optimisation there.
         failed_fraction: Share of runs without a usable network, shape ``(k,)``.
         x: What ``sizes`` counts.
@@ -108,9 +109,11 @@ def family_curves(
     sizes = ("n_params", "n_params_dense", "total_bits", "pieces", "width", "depth", "seconds")
     if x not in sizes:
         raise ValueError(f"x must be one of {', '.join(sizes)}. Got {x!r}.")
-    groups = _families(list(rows))
-    shown = _varying([key for key, _ in groups])
-    curves = [_curve(key, _label(key, shown), members, regularity_of(members[0]), x, norm) for key, members in groups]
+    groups = grouped(list(rows))
+    shown = varying([key for key, _ in groups])
+    curves = [
+        _curve(key, family_label(key, shown), members, regularity_of(members[0]), x, norm) for key, members in groups
+    ]
     return [curve for curve in _against_constructive(curves) if len(curve.sizes)]
 
 
@@ -125,7 +128,7 @@ def _median(values: NDArray[np.float64]) -> float:
     return float(np.median(finite)) if finite.size else math.nan
 
 
-def _families(rows: list[Row]) -> list[tuple[dict[str, Any], list[Row]]]:
+def grouped(rows: list[Row]) -> list[tuple[dict[str, Any], list[Row]]]:
     """Rows by family; a crossed sweep over width and depth is split by the one that its architecture holds fixed."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -144,49 +147,45 @@ def _families(rows: list[Row]) -> list[tuple[dict[str, Any], list[Row]]]:
 
 def _is_chain(rows: list[Row]) -> bool:
     """Whether (width, depth) runs through one schedule, and not through a grid: neither falls as the size grows."""
-    pairs = sorted(
-        {(_number(r.get("n_params")), r["width"], r["depth"]) for r in rows if r.get("width") and r.get("depth")}
-    )
-    if len({p[1] for p in pairs}) == len(pairs):
+    shaped = [r for r in rows if r.get("width") and r.get("depth")]
+    return is_schedule({(int(r.get("n_params") or 0), int(r["width"]), int(r["depth"])) for r in shaped})
+
+
+def is_schedule(shapes: Iterable[tuple[int, int, int]]) -> bool:
+    """Whether shapes ``(n_params, width, depth)`` follow one another, and do not fill a grid of widths and depths.
+
+    Example:
+        >>> is_schedule([(25, 8, 1), (97, 8, 2)]), is_schedule([(97, 8, 2), (241, 8, 4), (321, 16, 2), (865, 16, 4)])
+        (True, False)
+    """
+    ascending = sorted(shapes)
+    if len({width for _, width, _ in ascending}) == len(ascending):
         return True
-    return all(a[1] <= b[1] and a[2] <= b[2] for a, b in zip(pairs, pairs[1:], strict=False))
+    return all(a[1] <= b[1] and a[2] <= b[2] for a, b in itertools.pairwise(ascending))
 
 
-def _varying(keys: list[dict[str, Any]]) -> list[str]:
-    """Columns that differ between families."""
+def varying(keys: list[dict[str, Any]]) -> list[str]:
+    """Columns in which families differ. What only trained families have must differ between those to count."""
     columns = dict.fromkeys(c for key in keys for c in key)
-    return [c for c in columns if len({repr(key.get(c)) for key in keys}) > 1]
+    values = {c: {repr(key.get(c)) for key in keys if c == "method" or key.get(c) not in (None, "")} for c in columns}
+    return [c for c in columns if len(values[c]) > 1]
 
 
-def _label(key: Mapping[str, Any], shown: Sequence[str]) -> str:
-    """Legend text of a family."""
-    short = {
-        "smoothness": "r = {:g}",
-        "dim": "d = {}",
-        "width": "width {}",
-        "depth": "depth {}",
-        "seed": "seed {}",
-        "n_points": "{} points",
-    }
-    names = [c for c in ("construction", "activation", *shown) if c in shown]
-    parts = []
-    for column in dict.fromkeys(names):
+_SHORT = {"smoothness": "r = {:g}", "dim": "d = {}", "width": "width {}", "depth": "depth {}", "seed": "seed {}"}
+_SHORT |= {"n_points": "{} points", "start": "{} start"}
+
+
+def family_label(key: Mapping[str, Any], shown: Sequence[str]) -> str:
+    """Legend text of a family: its method, then whatever else differs in the study."""
+    constructed = key["method"] == "construct"
+    named = "method" in shown or "construction" in shown
+    parts = [str(key["construction"])] if constructed and named else []
+    skipped = {"method", "construction"} | ({"activation", "dtype", "seed"} if constructed else set())
+    for column in ("activation", *(c for c in shown if c != "activation")):
         value = key.get(column)
-        redundant = column == "method" or (
-            column == "activation" and key["method"] == "construct" and "construction" in shown
-        )
-        if (
-            value in (None, "")
-            or redundant
-            or (column in {"start", "architecture", "plan"} and key["method"] == "construct")
-        ):
-            continue
-        parts.append(
-            short.get(column, "{}").format(value).replace("inf", "∞")
-            if column == "smoothness"
-            else short.get(column, "{}").format(value)
-        )
-    return ", ".join(parts) or str(key.get("construction") or key.get("activation"))
+        if column in shown and column not in skipped and value not in (None, ""):
+            parts.append(_SHORT.get(column, "{}").format(value).replace("inf", "∞"))
+    return ", ".join(parts) or str(key["construction"] if constructed else key["activation"])
 
 
 def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regularity, x: str, norm: str) -> FamilyCurve:
@@ -251,11 +250,18 @@ def _place(rate: Rate, regularity: Regularity, key: Mapping[str, Any], exponent:
 
 
 def _depth_exponent(rows: list[Row]) -> float:
-    """Least-squares slope of log depth against log n_params; 0 where the depth is unknown or does not vary."""
-    pairs = {(r["n_params"], r["depth"]) for r in rows if r.get("depth") and r.get("n_params")}
-    if len({p[0] for p in pairs}) < 2 or len({p[1] for p in pairs}) < 2:
+    """The exponent of depth ~ n_params^a along the family.
+
+    1 where depth grows at fixed width and 0 where it does not grow, whatever the few first sizes look like; along a schedule the
+    least-squares slope of log depth against log n_params.
+    """
+    shapes = {(r["n_params"], r.get("width"), r["depth"]) for r in rows if r.get("depth") and r.get("n_params")}
+    if len({n for n, _, _ in shapes}) < 2 or len({depth for _, _, depth in shapes}) < 2:
         return 0.0
-    size, depth = np.log(np.array(sorted(pairs), dtype=np.float64)).T
+    widths = {width for _, width, _ in shapes}
+    if len(widths) == 1 and None not in widths:
+        return 1.0
+    size, depth = np.log(np.array(sorted((n, depth) for n, _, depth in shapes), dtype=np.float64)).T
     return float(np.polyfit(size, depth, 1)[0])
 
 

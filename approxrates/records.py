@@ -10,22 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from approxrates import store
-from approxrates.curves import FamilyCurve, family_curves
+from approxrates.curves import FamilyCurve, family_curves, varying
 from approxrates.rates import compare_rates
 from approxrates.regularity import Regularity
+from approxrates.rows import FRAME_COLUMNS, flat, regularity_of, smoothness_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["FRAME_COLUMNS", "FamilyCurve", "Records", "load_records", "records_from_table"]
-
-FRAME_COLUMNS = (
-    "run_id", "status", "outcome", "target", "target_seed", "target_options", "smoothness", "dim", "method", "construction",
-    "activation", "architecture", "width", "depth", "replica", "start", "plan", "budget", "dtype", "n_points", "seed", "n_params_limit",
-    "n_params", "n_params_dense", "error_sup_lower", "error_sup_upper", "certified", "error_method", "error_l2", "loss", "steps",
-    "seconds", "total_bits", "max_bits", "pieces", "error",
-)  # fmt: skip
-"""Columns of ``Records.frame()``, in order; one row per run."""
 
 
 class Records:
@@ -135,7 +128,7 @@ class Records:
             [row.get(c) for c in ("target", "target_options", "smoothness", "dim", "information_rich")], default=str
         )
         if key not in self._regularities:
-            self._regularities[key] = _regularity(row)
+            self._regularities[key] = regularity_of(row)
         return self._regularities[key]
 
 
@@ -207,74 +200,10 @@ def records_from_table(frame: pd.DataFrame, *, name: str = "table") -> Records:
     return Records(name, rows)
 
 
-def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """One stored row as the columns of the frame."""
-    spec, metrics = row["spec"], row.get("metrics") or {}
-    target, training = dict(spec["target"]), spec.get("training") or {}
-    architecture, construction = spec.get("architecture") or {}, spec.get("construction") or {}
-    known = {"name", "callable", "label", "seed", "smoothness", "dim"}
-    options = {k: v for k, v in target.items() if k not in known and k != "information_rich"}
-    regularity = metrics.get("regularity") or {}
-    flat_row = {
-        "run_id": row["id"], "status": row["status"], "error": row.get("error"),
-        "target": target.get("label") or target.get("name") or target.get("callable") or "data",
-        "target_seed": target.get("seed"), "target_options": store.canonical(options) if options else "",
-        "smoothness": _smoothness(target.get("smoothness", regularity.get("smoothness", "inf"))), "dim": target.get("dim", architecture.get("dim", 1)),
-        "method": "construct" if construction else "train", "construction": construction.get("name"),
-        "activation": architecture.get("activation", "relu" if architecture else None) or metrics.get("activation", "relu"),
-        "architecture": architecture.get("kind"), "width": architecture.get("width"), "depth": architecture.get("depth"),
-        "n_params_limit": construction.get("n_params"), "replica": training.get("replica", 0),
-        "start": training.get("start", "random") if training else None, "plan": metrics.get("plan", ""),
-        "budget": training.get("budget", 1), "dtype": training.get("dtype", "float64"), "n_points": training.get("n_points"),
-        "seed": training.get("seed", 0), "regularity": regularity, "parameters": target,
-    }  # fmt: skip
-    flat_row |= {k: v for k, v in metrics.items() if k != "regularity" and (k not in flat_row or flat_row[k] is None)}
-    if flat_row.get("n_params") is None and architecture:
-        flat_row["n_params"] = _counted(architecture)
-    return flat_row
-
-
-def _counted(architecture: Mapping[str, Any]) -> int | None:
-    """Parameter count of an architecture spec, for runs that failed before they could count."""
-    from approxrates.architecture import from_spec
-
-    try:
-        return int(from_spec(dict(architecture)).n_params)
-    except (TypeError, ValueError):
-        return None
-
-
-def _smoothness(value: Any) -> float:
-    """Smoothness as a number; ``"inf"`` is how JSON holds infinity."""
-    return math.inf if value in (None, "inf") else float(value)
-
-
-def _regularity(row: Mapping[str, Any]) -> Regularity:
-    """Regularity of one row's target."""
-    from approxrates import catalogue
-
-    stored = dict(row.get("regularity") or {})
-    parameters = dict(
-        row.get("parameters") or {"name": row["target"], "smoothness": row["smoothness"], "dim": row["dim"]}
-    )
-    rich = row.get("information_rich")
-    if rich is None and parameters.get("name") in catalogue.families():
-        try:
-            claimed: Regularity = catalogue.load_target(**parameters).regularity
-        except (TypeError, ValueError):
-            pass  # a table may name a family with values of its own
-        else:
-            return claimed
-    stored.setdefault("information_rich", bool(parameters.get("information_rich", False) if rich is None else rich))
-    stored["smoothness"], stored["dim"] = _smoothness(stored.get("smoothness", row["smoothness"])), int(row["dim"])
-    return Regularity(**stored)
-
-
 def _telling(curves: Sequence[FamilyCurve], known: Sequence[str]) -> list[str]:
-    """Columns worth showing: the target, and whatever differs between families."""
-    varying = [c for c in known if len({repr(curve.key.get(c)) for curve in curves}) > 1]
-    always = ("target", "smoothness", "dim", "method", "activation")
-    return [c for c in known if c in always or c in varying]
+    """Columns worth showing: the target, the method, and whatever differs between families."""
+    shown = varying([curve.key for curve in curves])
+    return [c for c in known if c in ("target", "smoothness", "dim", "method", "activation") or c in shown]
 
 
 def _rate_columns(curve: FamilyCurve) -> dict[str, Any]:
@@ -337,6 +266,6 @@ def _table_row(index: int, row: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(
                 f"{column} must be a positive number. Got {value!r} in row {index}. Set status='failed' for a run without a result."
             )
-    row["smoothness"], row["dim"] = _smoothness(row["smoothness"]), int(row["dim"])
+    row["smoothness"], row["dim"] = smoothness_of(row["smoothness"]), int(row["dim"])
     Regularity(smoothness=row["smoothness"], dim=row["dim"])
     return row

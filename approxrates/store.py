@@ -256,21 +256,19 @@ def read_selection(folder: str | Path) -> Selection | None:
         return None
 
 
-def status(folder: str | Path) -> dict[str, Any]:
-    """How far a study is: runs by status, how many are asked for and still to do, and what reading had to note."""
-    contents, selection = read(folder), read_selection(folder)
-    ids = list(contents.rows) if selection is None else list(selection.ids)
-    chosen = [contents.rows[i]["status"] for i in ids if i in contents.rows]
-    counts = {s: chosen.count(s) for s in STATUSES}
-    name = selection.name if selection else Path(folder).resolve().name
-    return {
-        "study": name,
-        "runs": len(ids),
-        **counts,
-        "to do": len(ids) - len(chosen),
-        "segments": len(contents.segments),
-        "notes": contents.notes,
-    }
+def status(folder: str | Path, ids: Sequence[str] | None = None) -> dict[str, int]:
+    """How far a study is: number of runs, of those by status, and of those still to do.
+
+    Args:
+        folder: Results folder.
+        ids: Ids of the study's runs; left out, those that the last session noted, else all that are stored.
+    """
+    rows = read(folder).rows
+    if ids is None:
+        selection = read_selection(folder)
+        ids = list(rows) if selection is None else selection.ids
+    chosen = [rows[i]["status"] for i in ids if i in rows]
+    return {"runs": len(ids), **{s: chosen.count(s) for s in STATUSES}, "to do": len(ids) - len(chosen)}
 
 
 def compact(folder: str | Path) -> Path:

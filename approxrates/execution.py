@@ -1,0 +1,258 @@
+"""Runs one batch: trains or constructs, measures, and writes the rows before anyone is told.
+
+A batch is the runs that make one ensemble: one architecture, one plan, many targets and replicas. It comes as JSON text and
+leaves as JSON text, so that any executor can carry it. Nothing raises for what happens inside a run: a failure is a row.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from approxrates import store
+from approxrates.network import Network
+from approxrates.sources import build_target
+from approxrates.spec import TRAINING_DEFAULTS
+from approxrates.target import Target
+
+KEEP = ("best", "all", "none")
+_segments: dict[tuple[int, str], store.Segment] = {}
+
+
+def run_batch(text: str) -> str:
+    """Does a batch and appends its rows to this process's segment.
+
+    Args:
+        text: JSON: ``folder``, ``keep`` (which weights to keep: best, all or none), ``sources`` (by target key: where a target
+            comes from) and ``runs``: a list of ``{"id", "spec", "attempt", "plan"}`` that differ in target and replica only.
+
+    Returns:
+        JSON: ``{"runs": [{"id", "status", "error"}]}``, in the order of the runs.
+
+    Raises:
+        OSError: If the rows cannot be written: the only failure that is not a row.
+    """
+    batch = json.loads(text)
+    runs: list[dict[str, Any]] = batch["runs"]
+    begin = time.time()
+    with _one_torch_thread():
+        outcomes = _outcomes(runs, batch)
+    rows = [_row(run, outcome, begin, time.time()) for run, outcome in zip(runs, outcomes, strict=True)]
+    segment(batch["folder"]).append(rows)
+    return json.dumps({"runs": [{"id": r["id"], "status": r["status"], "error": r["error"]} for r in rows]})
+
+
+def segment(folder: str | Path) -> store.Segment:
+    """This process's segment of a store."""
+    key = (os.getpid(), str(Path(folder).resolve()))
+    return _segments.setdefault(key, store.Segment(Path(folder)))
+
+
+def lost_row(run: Mapping[str, Any], deaths: int) -> dict[str, Any]:
+    """The row of a run whose worker died each time it was alone."""
+    outcome = {
+        "status": "lost",
+        "metrics": {},
+        "error": f"the worker process died {deaths} times while this run was alone in it",
+    }
+    return _row(run, outcome, time.time(), time.time())
+
+
+def _row(run: Mapping[str, Any], outcome: Mapping[str, Any], begin: float, end: float) -> dict[str, Any]:
+    """A row of the store."""
+    return {
+        "schema": store.SCHEMA, "id": run["id"], "spec": run["spec"], "status": outcome["status"], "attempt": run.get("attempt", 1),
+        "metrics": _finite({"plan": run.get("plan", "")} | outcome["metrics"]), "error": outcome["error"],
+        "environment": environment(), "times": {"begin": round(begin, 3), "end": round(end, 3)},
+    }  # fmt: skip
+
+
+def environment() -> dict[str, Any]:
+    """Versions, processor and host of this process: told with a row, not part of its identity."""
+    import numpy
+    import torch
+
+    return {
+        "python": platform.python_version(), "numpy": numpy.__version__, "torch": str(torch.__version__), "threads": 1,
+        "cpu": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}", "system": platform.system(), "host": platform.node(),
+    }  # fmt: skip
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """One thread while a batch runs: small networks gain nothing from more, and sums keep their order whatever engine runs them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _outcomes(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What became of each run. A batch that breaks is taken apart, so that one bad target does not spoil the others."""
+    try:
+        return _done(runs, batch)
+    except Exception as problem:
+        if len(runs) == 1:
+            return [{"status": "failed", "metrics": {}, "error": _sentence(problem)}]
+    return [outcome for run in runs for outcome in _outcomes([run], batch)]
+
+
+def _sentence(problem: BaseException) -> str:
+    """An exception in one line."""
+    return f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:500]
+
+
+def _done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Networks made and measured."""
+    targets = [
+        build_target(run["spec"]["target"], batch["sources"].get(store.canonical(run["spec"]["target"]), {}))
+        for run in runs
+    ]
+    train = "architecture" in runs[0]["spec"]
+    networks, metrics = _trained(runs, targets) if train else _constructed(runs, targets)
+    outcomes = [_measured(n, t, m) for n, t, m in zip(networks, targets, metrics, strict=True)]
+    _keep_weights(runs, networks, outcomes, batch)
+    return outcomes
+
+
+def _trained(
+    runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]
+) -> tuple[list[Network], list[dict[str, Any]]]:
+    """Trains the runs as one ensemble."""
+    from approxrates import architecture, training
+
+    spec = runs[0]["spec"]
+    settings = TRAINING_DEFAULTS | spec["training"]
+    assert all({**r["spec"]["training"], "replica": 0} == {**spec["training"], "replica": 0} for r in runs), (
+        "batches are of one kind"
+    )
+    arch = architecture.from_spec(spec["architecture"])
+    members = [(t, int(r["spec"]["training"]["replica"])) for t, r in zip(targets, runs, strict=True)]
+    plan = tuple(training.stage_from_spec(stage) for stage in settings["plan"])
+    fit = training.fit_members(
+        arch, members, plan=plan, start=settings["start"], seed=settings["seed"], dtype=settings["dtype"],
+        n_points=settings["n_points"], budget=settings["budget"],
+    )  # fmt: skip
+    metrics = [
+        {
+            "loss": float(fit.losses[i]), "steps": int(fit.steps[i]), "outcome": fit.outcomes[i].value,
+            "seconds": float(fit.seconds[i]), "attempts": int(fit.attempts[i]), "activation": str(arch.activation),
+        }
+        for i in range(len(runs))
+    ]  # fmt: skip
+    return list(fit.networks), metrics
+
+
+def _constructed(
+    runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]
+) -> tuple[list[Network], list[dict[str, Any]]]:
+    """Builds each network from its theorem."""
+    from approxrates import constructions
+
+    networks, metrics = [], []
+    for run, target in zip(runs, targets, strict=True):
+        wanted = run["spec"]["construction"]
+        start = time.perf_counter()
+        network = constructions.construct(
+            wanted["name"], target, n_params=wanted["n_params"], **wanted.get("options", {})
+        )
+        codes = sorted(set(network.activations) - {"identity"})
+        networks.append(network)
+        metrics.append(
+            {
+                "seconds": time.perf_counter() - start,
+                "outcome": "constructed",
+                "activation": "+".join(codes) or "identity",
+            }
+        )
+    return networks, metrics
+
+
+def _measured(network: Network, target: Target, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Counts and errors of one network; a network with weights or values that are not finite has diverged."""
+    from approxrates.errors import approximation_error
+
+    metrics |= {
+        "n_params": network.n_params,
+        "n_params_dense": network.n_params_dense,
+        "width": network.width,
+        "depth": network.depth,
+    }
+    metrics["regularity"] = {k: v for k, v in vars(target.regularity).items() if v not in (None, False) and k != "dim"}
+    if not all(
+        math.isfinite(v)
+        for layer in network.layers
+        for v in (layer.weight.sum(), 0.0 if layer.bias is None else layer.bias.sum())
+    ):
+        return {"status": "diverged", "metrics": metrics, "error": "the weights are not finite"}
+    metrics |= {"total_bits": network.total_bits, "max_bits": network.max_bits}
+    try:
+        error = approximation_error(network, target)
+    except (ArithmeticError, ValueError) as problem:
+        if not _is_finite_somewhere(network, target):
+            return {"status": "diverged", "metrics": metrics, "error": _sentence(problem)}
+        raise
+    lower, upper = (float(v) for v in error.sup)
+    metrics |= {
+        "error_sup_lower": lower, "error_sup_upper": upper, "certified": bool(error.certified), "error_method": str(error.method),
+        "error_l2": float(error.l2), "pieces": error.pieces,
+    }  # fmt: skip
+    if not (math.isfinite(upper) and math.isfinite(metrics["error_l2"])):
+        return {"status": "diverged", "metrics": metrics, "error": "the error is not finite"}
+    if metrics["outcome"] in ("diverged", "non-finite"):
+        return {"status": "diverged", "metrics": metrics, "error": f"training ended {metrics['outcome']}"}
+    return {"status": "ok", "metrics": metrics, "error": None}
+
+
+def _is_finite_somewhere(network: Network, target: Target) -> bool:
+    """Whether the network has finite values at the corners and the centre: what told a bad network from a bad measurement."""
+    import numpy as np
+
+    points = np.stack([np.full(target.dim, v) for v in (0.0, 0.5, 1.0)])
+    with np.errstate(all="ignore"):
+        return bool(np.all(np.isfinite(network(points))))
+
+
+def _finite(value: Any) -> Any:
+    """JSON data in which what is not a finite number is None (infinite smoothness stays, as text)."""
+    if isinstance(value, Mapping):
+        return {k: "inf" if k == "smoothness" and v == math.inf else _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _keep_weights(
+    runs: Sequence[Mapping[str, Any]],
+    networks: Sequence[Network],
+    outcomes: Sequence[Mapping[str, Any]],
+    batch: Mapping[str, Any],
+) -> None:
+    """Saves the weights of the best replica for each target of the batch, or of all, beside the runs."""
+    if batch["keep"] == "none":
+        return
+    groups: dict[str, list[int]] = {}
+    for i, (run, outcome) in enumerate(zip(runs, outcomes, strict=True)):
+        if outcome["status"] == "ok":
+            groups.setdefault(
+                store.canonical(run["spec"]["target"]) if batch["keep"] == "best" else run["id"], []
+            ).append(i)
+    for members in groups.values():
+        best = min(members, key=lambda i: outcomes[i]["metrics"]["error_sup_upper"])
+        path = Path(batch["folder"]) / "weights" / f"{runs[best]['id']}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.stem}.{os.getpid()}.safetensors")
+        networks[best].save(scratch)
+        os.replace(scratch, path)

@@ -1,0 +1,83 @@
+"""Rows of a store as flat rows: the columns of a frame, with what the spec says and what was measured side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from approxrates import catalogue, store
+from approxrates.architecture import from_spec
+from approxrates.regularity import Regularity
+
+FRAME_COLUMNS = (
+    "run_id", "status", "outcome", "target", "target_seed", "target_options", "smoothness", "dim", "method", "construction",
+    "activation", "architecture", "width", "depth", "replica", "start", "plan", "budget", "dtype", "n_points", "seed", "n_params_limit",
+    "n_params", "n_params_dense", "error_sup_lower", "error_sup_upper", "certified", "error_method", "error_l2", "loss", "steps",
+    "seconds", "total_bits", "max_bits", "pieces", "error",
+)  # fmt: skip
+"""Columns of ``Records.frame()``, in order; one row per run."""
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One stored row as the columns of the frame."""
+    spec, metrics = row["spec"], row.get("metrics") or {}
+    target, training = dict(spec["target"]), spec.get("training") or {}
+    architecture, construction = spec.get("architecture") or {}, spec.get("construction") or {}
+    known = {"name", "callable", "label", "seed", "smoothness", "dim"}
+    options = {k: v for k, v in target.items() if k not in known and k != "information_rich"}
+    regularity = metrics.get("regularity") or {}
+    flat_row = {
+        "run_id": row["id"], "status": row["status"], "error": row.get("error"),
+        "target": target.get("label") or target.get("name") or target.get("callable") or "data",
+        "target_seed": target.get("seed"), "target_options": ", ".join(f"{k}={_short(v)}" for k, v in sorted(options.items())),
+        "smoothness": smoothness_of(target.get("smoothness", regularity.get("smoothness", "inf"))), "dim": target.get("dim", architecture.get("dim", 1)),
+        "method": "construct" if construction else "train", "construction": construction.get("name"),
+        "activation": architecture.get("activation", "relu" if architecture else None) or metrics.get("activation", "relu"),
+        "architecture": architecture.get("kind"), "width": architecture.get("width"), "depth": architecture.get("depth"),
+        "n_params_limit": construction.get("n_params"), "replica": training.get("replica", 0),
+        "start": training.get("start", "random") if training else None, "plan": metrics.get("plan", ""),
+        "budget": training.get("budget", 1), "dtype": training.get("dtype", "float64") if training else None, "n_points": training.get("n_points"),
+        "seed": training.get("seed", 0) if training else None, "regularity": regularity, "parameters": target,
+    }  # fmt: skip
+    flat_row |= {k: v for k, v in metrics.items() if k != "regularity" and (k not in flat_row or flat_row[k] is None)}
+    if flat_row.get("n_params") is None and architecture:
+        flat_row["n_params"] = _counted(architecture)
+    return flat_row
+
+
+def _counted(architecture: Mapping[str, Any]) -> int | None:
+    """Parameter count of an architecture spec, for runs that failed before they could count."""
+    try:
+        return int(from_spec(dict(architecture)).n_params)
+    except (TypeError, ValueError):
+        return None
+
+
+def _short(value: Any) -> str:
+    """A parameter in a few letters: text as it is (a digest cut), the rest as JSON."""
+    return value[:20] if isinstance(value, str) else store.canonical(value)
+
+
+def smoothness_of(value: Any) -> float:
+    """Smoothness as a number; ``"inf"`` is how JSON holds infinity."""
+    return math.inf if value in (None, "inf") else float(value)
+
+
+def regularity_of(row: Mapping[str, Any]) -> Regularity:
+    """Regularity of one row's target."""
+    stored = dict(row.get("regularity") or {})
+    parameters = dict(
+        row.get("parameters") or {"name": row["target"], "smoothness": row["smoothness"], "dim": row["dim"]}
+    )
+    rich = row.get("information_rich")
+    if rich is None and parameters.get("name") in catalogue.families():
+        try:
+            claimed: Regularity = catalogue.load_target(**parameters).regularity
+        except (TypeError, ValueError):
+            pass  # a table may name a family with values of its own
+        else:
+            return claimed
+    stored.setdefault("information_rich", bool(parameters.get("information_rich", False) if rich is None else rich))
+    stored["smoothness"], stored["dim"] = smoothness_of(stored.get("smoothness", row["smoothness"])), int(row["dim"])
+    return Regularity(**stored)

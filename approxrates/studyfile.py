@@ -1,0 +1,331 @@
+"""Study files: TOML in, the arguments of a study out. Every mistake is one line that names the file, the key and the mend."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from approxrates import axes
+from approxrates.architecture import FixedDepth, FixedWidth, from_spec
+from approxrates.axes import Axis
+from approxrates.sources import Sourced
+from approxrates.spec import Construction
+from approxrates.targettable import targets_of
+
+BLOCK_KEYS = ("targets", "net", "architectures", "constructions", "training", "sweep")
+
+
+class _Net(BaseModel):
+    """Keys of ``[net]`` and ``[[architectures]]``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    kind: Literal["fixed_width", "fixed_depth"] = "fixed_width"
+    dim: int = 1
+    width: int | None = None
+    depth: int | None = None
+    activation: str = "relu"
+    n_outputs: int = 1
+    bias: bool = True
+    n_params: int | None = None
+    exponent: float | None = None
+
+
+class _Training(BaseModel):
+    """Keys of ``[training]``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    plan: str | list[dict[str, Any]] = "default"
+    start: Literal["random", "constructive"] = "random"
+    replicas: int = 1
+    seed: int = 0
+    dtype: Literal["float32", "float64"] = "float64"
+    n_points: int | None = None
+    budget: int = 1
+    refit: int = 0
+
+
+class _Built(BaseModel):
+    """Keys of ``[[constructions]]``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: str
+    n_params: int
+    options: dict[str, Any] = {}
+
+
+def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[str, list[dict[str, Any]]]:
+    """Name of a study, and for each of its blocks the keyword arguments of ``Study``.
+
+    Args:
+        path: Study file.
+        overrides: Values by dotted key that take the place of what the file says: ``{"net.width": 8}``.
+
+    Raises:
+        ValueError: In one line, for whatever is wrong with the file.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise ValueError(
+            f"{path} must be a study file. Got: {problem.strerror or problem}. Write the path of a study.toml."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise ValueError(f"{path} is not valid TOML: {problem}. Mend that place.") from None
+    for key, value in (overrides or {}).items():
+        _assign(raw, key, value, f"{path.name}, override {key}")
+    _known(raw, ("name", "studies", *BLOCK_KEYS), path.name, "")
+    name = raw.get("name", path.resolve().parent.name)
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f'{path.name}: name must be a text. Got {name!r}. Write e.g. name = "relu-vs-sin".')
+    tables = _tables(raw, "studies", path.name) if "studies" in raw else [{k: v for k, v in raw.items() if k != "name"}]
+    if "studies" in raw and any(k in raw for k in BLOCK_KEYS):
+        raise ValueError(
+            f"{path.name}: studies must hold everything if it is there. Got other tables beside it. Move them into [[studies]]."
+        )
+    return name, [_block(t, path, f"studies[{i}]." if "studies" in raw else "") for i, t in enumerate(tables)]
+
+
+def _block(raw: Mapping[str, Any], path: Path, prefix: str) -> dict[str, Any]:
+    """One block: targets, networks and training, with sweeps in place."""
+    raw = {k: _copied(v) for k, v in raw.items()}
+    _known(raw, BLOCK_KEYS, path.name, prefix)
+    if "net" in raw and "architectures" in raw:
+        raise ValueError(
+            f"{path.name}: {prefix}net and {prefix}architectures say the same. Got both. Use [net] for one, [[architectures]] for many."
+        )
+    _spread_sweeps(raw, path.name, prefix)
+    where = f"{path.name}: {prefix}"
+    entries: list[Sourced] = []
+    for i, table in enumerate(_tables(raw, "targets", path.name)):
+        with _Place(f"{where}targets[{i}]"):
+            entries += targets_of(table, path.parent)
+    nets = (
+        [("net", raw["net"])]
+        if "net" in raw
+        else [(f"architectures[{i}]", t) for i, t in enumerate(_tables(raw, "architectures", path.name))]
+    )
+    architectures: list[Any] = []
+    for key, table in nets:
+        architectures += _architectures(table, f"{where}{key}")
+    built = [
+        _construction(t, f"{where}constructions[{i}]") for i, t in enumerate(_tables(raw, "constructions", path.name))
+    ]
+    training = _training(raw.get("training", {}), f"{where}training")
+    return {"targets": entries, "architectures": architectures, "constructions": built, **training}
+
+
+class _Place:
+    """Puts the place in a file before the message of a mistake, and makes it a ValueError."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
+        if isinstance(problem, (TypeError, ValueError)) and not str(problem).startswith(self.place.partition(":")[0]):
+            raise ValueError(f"{self.place}: {' '.join(str(problem).split())}") from None
+
+
+def _copied(value: Any) -> Any:
+    """Containers copied, so that sweeps can be put into them."""
+    if isinstance(value, dict):
+        return {k: _copied(v) for k, v in value.items()}
+    return [_copied(v) for v in value] if isinstance(value, list) else value
+
+
+def _tables(raw: Mapping[str, Any], key: str, file: str) -> list[dict[str, Any]]:
+    """A list of tables; a single table counts as a list of one."""
+    value = raw.get(key, [])
+    tables = [value] if isinstance(value, dict) else value
+    if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+        raise ValueError(f"{file}: {key} must be a list of tables. Got {value!r}. Write [[{key}]].")
+    return tables
+
+
+def _known(table: Mapping[str, Any], allowed: Sequence[str], file: str, prefix: str) -> None:
+    """Refuses unknown keys, naming the closest known one."""
+    for key, value in table.items():
+        if key not in allowed:
+            raise ValueError(unknown_key(f"{file}: {prefix}{key}", key, value, allowed))
+
+
+def unknown_key(place: str, key: str, value: Any, allowed: Sequence[str]) -> str:
+    """The message for an unknown or misspelt key."""
+    close = difflib.get_close_matches(key, allowed, n=1, cutoff=0.6)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
+    return f"{place} is not a known key. Got {key} = {shown}. {hint}Allowed: {', '.join(allowed)}."
+
+
+def _assign(raw: dict[str, Any], key: str, value: Any, place: str) -> None:
+    """Puts a value at a dotted key; a key into a list of tables holds for all of them."""
+    *tables, last = key.split(".")
+    spots: list[dict[str, Any]] = [raw]
+    for i, name in enumerate(tables):
+        found: list[dict[str, Any]] = []
+        for spot in spots:
+            inner = spot.get(name)
+            if inner is None and i == 0 and name not in {"training", "sweep"}:
+                known = [k for k, v in raw.items() if isinstance(v, (dict, list))]
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"Did you mean {close[0]}? " if close else ""
+                raise ValueError(
+                    f"{place}: {name} must be a table of the study. Got {value!r} for it. {hint}Tables: {', '.join(known)}."
+                )
+            inner = spot.setdefault(name, {}) if inner is None else inner
+            found += [inner] if isinstance(inner, dict) else [t for t in inner if isinstance(t, dict)]
+        spots = found
+    for spot in spots:
+        spot[last] = value
+
+
+def _spread_sweeps(raw: dict[str, Any], file: str, prefix: str) -> None:
+    """Puts ``[sweep]`` into the tables that its dotted keys name; those under ``zip`` are stepped together."""
+    sweep = raw.pop("sweep", {})
+    if not isinstance(sweep, dict):
+        raise ValueError(
+            f'{file}: {prefix}sweep must be a table. Got {sweep!r}. Write [sweep] with "net.depth" = [2, 4].'
+        )
+    links: list[tuple[dict[str, Any], Any]] = [({k: v for k, v in sweep.items() if k != "zip"}, None)]
+    zips = sweep.get("zip", [])
+    links += [(z, object()) for z in ([zips] if isinstance(zips, dict) else zips)]
+    for table, link in links:
+        flat = _dotted(table)
+        if link is not None and len({k.rpartition(".")[0] for k in flat}) > 1:
+            raise ValueError(
+                f"{file}: {prefix}sweep.zip must step keys of one table. Got {', '.join(flat)}. Write two zips, or two [[studies]]."
+            )
+        for key, values in flat.items():
+            place = f"{file}: {prefix}sweep.{key}"
+            swept = _axis(values, place, link)
+            if not isinstance(swept, Axis):
+                raise ValueError(f"{place} must be a list, or a table {{ geom = [start, stop, num] }}. Got {values!r}.")
+            _assign(raw, key, swept, place)
+        if link is not None and len({len(v) for v in flat.values() if isinstance(v, list)}) > 1:
+            raise ValueError(
+                f"{file}: {prefix}sweep.zip must have lists of equal length. Got {[len(v) for v in flat.values()]}."
+            )
+
+
+def _dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys, ``geom`` tables left whole."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict) and "geom" not in value:
+            flat |= _dotted(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _axis(value: Any, place: str, link: object | None = None) -> Any:
+    """A list or a ``{ geom = [...] }`` as an axis; anything else as it is."""
+    with _Place(place):
+        if isinstance(value, dict) and set(value) == {"geom"}:
+            ends = value["geom"]
+            if not isinstance(ends, list) or len(ends) != 3 or not all(isinstance(e, (int, float)) for e in ends):
+                raise ValueError(f"geom must be [start, stop, num]. Got {ends!r}. Write e.g. {{ geom = [2, 64, 6] }}.")
+            return Axis(axes.axis.geom(*ends).values, link)
+        return Axis(tuple(value), link) if isinstance(value, list) else value
+
+
+def _with_axes(table: Mapping[str, Any], place: str, *, plain: Sequence[str] = ()) -> dict[str, Any]:
+    """A table with lists as axes; ``zip = { ... }`` in it links its lists."""
+    found = {k: v if k in plain else _axis(v, f"{place}.{k}") for k, v in table.items() if k != "zip"}
+    zipped = table.get("zip", {})
+    for together in [zipped] if isinstance(zipped, dict) else zipped:
+        link = object()
+        if len({len(v) if isinstance(v, list) else 0 for v in together.values()}) > 1:
+            raise ValueError(f"{place}.zip must hold lists of equal length. Got {together!r}.")
+        found |= {k: _axis(v, f"{place}.zip.{k}", link) for k, v in together.items()}
+    return found
+
+
+def _validated(model: type[BaseModel], table: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """A table checked against its model, each value of an axis by itself. Keys that were not given stay out."""
+    first = {k: v.values[0] if isinstance(v, Axis) else v for k, v in table.items()}
+    for key in table or {"": None}:
+        values = table[key].values if key and isinstance(table[key], Axis) else [first.get(key)]
+        for value in values:
+            try:
+                model.model_validate(first | ({key: value} if key else {}))
+            except ValidationError as problem:
+                raise ValueError(_sentence(problem, model, place)) from None
+    return dict(table)
+
+
+def _sentence(problem: ValidationError, model: type[BaseModel], place: str) -> str:
+    """The first mistake that pydantic found, in one line; an unknown key comes before a missing one."""
+    errors = sorted(problem.errors(), key=lambda e: e["type"] == "missing")
+    mistake = errors[0]
+    key = str(mistake["loc"][0])
+    if mistake["type"] == "extra_forbidden":
+        return unknown_key(f"{place}.{key}", key, mistake["input"], tuple(model.model_fields))
+    if mistake["type"] == "missing":
+        return f"{place}.{key} must be given. Got nothing. Write {key} = ... there."
+    wanted = mistake["msg"].removeprefix("Input should be ")
+    return f"{place}.{key} must be {wanted}. Got {mistake['input']!r}."
+
+
+def _architectures(raw: Mapping[str, Any], place: str) -> list[Any]:
+    """Templates, or concrete architectures where the file gives parameter counts."""
+    table = _validated(_Net, _with_axes(raw, place), place)
+    cls = FixedDepth if table.pop("kind", "fixed_width") == "fixed_depth" else FixedWidth
+    table = {"dim": 1} | table
+    with _Place(place):
+        if "n_params" not in table and "exponent" not in table:
+            missing = [k for k in ("width", "depth") if k not in table]
+            if missing:
+                raise ValueError(
+                    f"{missing[0]} must be given. Got nothing. Write {missing[0]} = 8, a list, or n_params = [...]."
+                )
+            template = cls(**table)
+            for concrete in axes.variants(template):
+                from_spec(concrete.to_spec())
+            return [template]
+        return _by_size(cls, table)
+
+
+def _by_size(cls: Any, table: dict[str, Any]) -> list[Any]:
+    """The largest networks with given parameter counts: of one width (or depth), or along a depth schedule."""
+    sizes, exponent = table.pop("n_params", None), table.pop("exponent", None)
+    counts = list(sizes.values) if isinstance(sizes, Axis) else [sizes]
+    if sizes is None:
+        raise ValueError(
+            "n_params must be given with exponent. Got nothing. Write n_params = { geom = [50, 1500, 8] }."
+        )
+    rest = axes.expand(list(table.items()))
+    if exponent is None:
+        made = [cls.for_params(n, **combo) for combo in rest for n in counts]
+        return list(dict.fromkeys(made))
+    if "width" in table or "depth" in table:
+        raise ValueError("width and depth must be left out with exponent. Got one of them. The schedule sets both.")
+    found = []
+    for combo in rest:
+        width, depth = FixedWidth.schedule(
+            n_params=counts, exponent=exponent, dim=combo["dim"], activation=combo.get("activation", "relu")
+        )
+        found += axes.variants(FixedWidth(width=width, depth=depth, **combo))
+    return found
+
+
+def _construction(raw: Mapping[str, Any], place: str) -> Construction:
+    """A construction template."""
+    table = _validated(_Built, _with_axes(raw, place, plain=("options",)), place)
+    with _Place(place):
+        return Construction(**table)
+
+
+def _training(raw: Any, place: str) -> dict[str, Any]:
+    """Training settings; a plan is a list of stages, so only ``[sweep]`` sweeps over plans."""
+    if not isinstance(raw, dict):
+        raise ValueError(f"{place} must be a table. Got {raw!r}. Write [training].")
+    table = _validated(_Training, _with_axes(raw, place, plain=("plan", "replicas", "refit")), place)
+    return table

@@ -1,0 +1,167 @@
+"""What a study would do: runs, sizes, time, and the width of the intervals to expect. Nothing is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from approxrates.batches import Run, batches_of, seconds_of
+from approxrates.curves import family_label, grouped, varying
+from approxrates.rows import flat
+
+SEED_SPREAD = {"train": 0.25, "construct": 0.1}
+"""Typical standard deviation of log errors around the law, between seeds and sizes, and for constructions between sizes."""
+DRAW_SPREAD = 0.05
+"""Typical standard deviation of the rate between target draws."""
+
+
+@dataclass(frozen=True)
+class FamilyPlan:
+    """One family of a plan.
+
+    Attributes:
+        label: Name of the family.
+        n_params: Parameter counts (limits, for constructions), ascending.
+        draws: Target draws.
+        seeds: Replicas at each size and draw.
+        half_width: Expected half width of the 95 % interval of the rate; NaN with fewer than four sizes.
+    """
+
+    label: str
+    n_params: tuple[int, ...]
+    draws: int
+    seeds: int
+    half_width: float
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study would do; ``str`` of it is for people.
+
+    Attributes:
+        name: Name of the study.
+        n_runs: Runs in all.
+        n_done: Runs that are stored already.
+        n_batches: Batches of what is left.
+        seconds: Rough CPU seconds for what is left.
+        calibrated: Whether the time rests on stored runs of the study, and not on a general estimate.
+        families: One entry per family.
+    """
+
+    name: str
+    n_runs: int
+    n_done: int
+    n_batches: int
+    seconds: float
+    calibrated: bool
+    families: tuple[FamilyPlan, ...]
+
+    def __str__(self) -> str:
+        basis = "measured on stored runs" if self.calibrated else "rough, a factor of three either way"
+        done = f", {self.n_done} of them done" if self.n_done else ""
+        lines = [
+            f"{self.name}: {self.n_runs} runs{done}; {self.n_batches} batches to do, about {_minutes(self.seconds)} of one core ({basis})",
+            "",
+        ]
+        header = ("family", "parameters", "sizes", "draws", "seeds", "rate to within")
+        rows = [header, *(_cells(f) for f in self.families)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+        lines += ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join(lines)
+
+
+def plan_of(name: str, runs: Sequence[Run], stored: Mapping[str, Mapping[str, Any]]) -> StudyPlan:
+    """The plan of a study.
+
+    Args:
+        name: Name of the study.
+        runs: All its runs.
+        stored: Rows in the store, by run id.
+    """
+    left = [run for run in runs if run.id not in stored]
+    factor = _calibration(runs, stored)
+    return StudyPlan(
+        name=name, n_runs=len(runs), n_done=len(runs) - len(left), n_batches=len(batches_of(left)),
+        seconds=sum(seconds_of(run.spec) for run in left) * (factor or 1.0), calibrated=factor is not None,
+        families=tuple(_families(runs)),
+    )  # fmt: skip
+
+
+def _calibration(runs: Iterable[Run], stored: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Measured seconds over estimated seconds of the stored runs; None if there are none."""
+    pairs = [((stored[r.id].get("metrics") or {}).get("seconds"), seconds_of(r.spec)) for r in runs if r.id in stored]
+    known = [(took, guess) for took, guess in pairs if took]
+    return sum(took for took, _ in known) / sum(guess for _, guess in known) if known else None
+
+
+def _families(runs: Sequence[Run]) -> list[FamilyPlan]:
+    """Families with their sizes and the interval to expect."""
+    rows = []
+    for run in runs:
+        row = flat({"id": run.id, "spec": run.spec, "status": "ok", "metrics": {"plan": run.plan}})
+        rows.append(row | {"n_params": row.get("n_params") or row.get("n_params_limit")})
+    found = []
+    groups = grouped(rows)
+    shown = varying([key for key, _ in groups])
+    for key, members in groups:
+        least = min(m["budget"] for m in members)
+        base = [m for m in members if m["budget"] == least]
+        sizes = tuple(sorted({int(m["n_params"]) for m in base}))
+        draws = len({m["target_seed"] for m in base})
+        seeds = len({m["replica"] for m in base})
+        width = expected_half_width(sizes, draws, seeds, SEED_SPREAD[str(key["method"])])
+        found.append(FamilyPlan(family_label(key, shown), sizes, draws, seeds, width))
+    return found
+
+
+def expected_half_width(sizes: Sequence[int], draws: int, seeds: int, spread: float) -> float:
+    """Expected half width of the 95 % interval of a rate.
+
+    The standard error of a slope is ``spread / (sqrt(seeds * sizes) * sd(log n_params))`` for each draw; the interval is
+    Student's t over draws, or over the residuals with one draw.
+
+    Args:
+        sizes: Parameter counts.
+        draws: Target draws.
+        seeds: Replicas at each size and draw.
+        spread: Standard deviation of log errors around the law.
+
+    Returns:
+        Half width; NaN with fewer than four sizes.
+
+    Example:
+        >>> round(expected_half_width([50, 100, 200, 400, 800, 1600], draws=8, seeds=4, spread=0.25), 2)
+        0.06
+    """
+    if len(sizes) < 4:
+        return math.nan
+    from scipy.special import stdtrit
+
+    slope = spread / (math.sqrt(seeds * len(sizes)) * float(np.std(np.log(np.asarray(sizes, dtype=np.float64)))))
+    if draws < 2:
+        return float(stdtrit(len(sizes) - 2, 0.975)) * slope
+    return float(stdtrit(draws - 1, 0.975)) * math.hypot(slope, DRAW_SPREAD) / math.sqrt(draws)
+
+
+def _cells(family: FamilyPlan) -> tuple[str, ...]:
+    """One family as cells of a table."""
+    ends = (
+        f"{family.n_params[0]:,} to {family.n_params[-1]:,}" if len(family.n_params) > 1 else f"{family.n_params[0]:,}"
+    )
+    width = "no rate below 4 sizes" if math.isnan(family.half_width) else f"± {family.half_width:.2f}"
+    return (family.label, ends, str(len(family.n_params)), str(family.draws), str(family.seeds), width)
+
+
+def _minutes(seconds: float) -> str:
+    """A duration for people."""
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
