@@ -83,7 +83,7 @@ class Block:
                 spec = construct_spec(sourced.target, construction)
                 yield Run(run_id(spec), spec)
 
-    def _trained(self, arch: FixedWidth | FixedDepth, target: Target, settings: Mapping[str, Any]) -> Iterator[Run]:
+    def _trained(self, arch: FixedWidth | FixedDepth, target: Target, settings: dict[str, Any]) -> Iterator[Run]:
         """The replicas of one architecture and target."""
         from approxrates.training import resolve_plan
 

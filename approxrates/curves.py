@@ -140,7 +140,7 @@ def grouped(rows: list[Row]) -> list[tuple[dict[str, Any], list[Row]]]:
         if key["method"] == "construct" or _is_chain(members):
             families.append((key, members))
             continue
-        for value in sorted({m.get(held) for m in members if m.get(held) is not None}):
+        for value in sorted({int(m[held]) for m in members if m.get(held) is not None}):
             families.append((key | {held: value}, [m for m in members if m.get(held) == value]))
     return families
 

@@ -246,7 +246,7 @@ def _plain(value: Any) -> Any:
 
 def _table_row(index: int, row: dict[str, Any]) -> dict[str, Any]:
     """One row of a user's table with defaults filled in and numbers checked."""
-    defaults = {
+    defaults: dict[str, Any] = {
         "run_id": f"row-{index}", "status": "ok", "target": "target", "target_seed": 0, "target_options": "", "smoothness": math.inf,
         "dim": 1, "method": "train", "activation": "relu", "replica": 0, "plan": "", "budget": 1,
     }  # fmt: skip
@@ -257,7 +257,7 @@ def _table_row(index: int, row: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"status must be one of {', '.join(store.STATUSES)}. Got {row['status']!r} in row {index}.")
     names = ["n_params", *(("error_sup_lower", "error_sup_upper", "error_l2") if row["status"] == "ok" else ())]
     for column in names:
-        value = row.get(column)
+        value: Any = row.get(column)
         required = column == "n_params" or (column == "error_sup_upper" and "error_l2" not in row)
         if value is None and not required:
             continue

@@ -90,9 +90,10 @@ def run_id(spec: Mapping[str, Any]) -> str:
     return digest(spec)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     """JSON data as it comes back from a file: tuples as lists, numpy numbers as Python's."""
-    return json.loads(canonical(unboxed(value)))
+    plain: dict[str, Any] = json.loads(canonical(unboxed(value)))
+    return plain
 
 
 def plan_label(plan: Any) -> str:

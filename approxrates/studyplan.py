@@ -100,7 +100,7 @@ def _calibration(runs: Iterable[Run], stored: Mapping[str, Mapping[str, Any]]) -
 
 def _families(runs: Sequence[Run]) -> list[FamilyPlan]:
     """Families with their sizes and the interval to expect."""
-    rows = []
+    rows: list[Mapping[str, Any]] = []
     for run in runs:
         row = flat({"id": run.id, "spec": run.spec, "status": "ok", "metrics": {"plan": run.plan}})
         rows.append(row | {"n_params": row.get("n_params") or row.get("n_params_limit")})

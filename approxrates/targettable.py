@@ -33,7 +33,8 @@ def targets_of(table: Mapping[str, Any], folder: Path) -> list[Sourced]:
         TypeError: For values of the wrong kind.
     """
     table = _with_draws(dict(table))
-    kinds = [k for k in ("name", "file", "data") if k in table] or [k for k in ("function",) if k in table]
+    kinds: list[str] = [k for k in ("name", "file", "data") if k in table]
+    kinds = kinds or [k for k in ("function",) if k in table]
     if len(kinds) != 1:
         got = " and ".join(kinds) or "none"
         raise ValueError(
