@@ -98,7 +98,8 @@ def _refuse_rounding(layers: Sequence[Layer], dtype: torch.dtype) -> None:
         worst = float(((stored - values).abs() / values.abs())[changed].max())
         raise ValueError(
             f"dtype must hold the weights exactly. Got {dtype}, which would round "
-            f"{int(changed.sum())} of {len(values)} weights, by up to {worst:.1e} of their size. Use dtype='float64', or write allow_rounding=True."
+            f"{int(changed.sum())} of {len(values)} weights, by up to {worst:.1e} of their size. "
+            "Use dtype='float64', or write allow_rounding=True."
         )
 
 

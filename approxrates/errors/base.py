@@ -69,3 +69,13 @@ class Pieces:
         """Values at points of [0, 1], shape of ``x``."""
         result: Array = np.interp(x, self.t, self.values)
         return result
+
+
+def equidistributed(n: int, dim: int) -> Array:
+    """The additive recurrence with powers of the root of ``x^(dim+1) = x + 1`` (Roberts 2018), shape ``(n, dim)``."""
+    root = 2.0
+    for _ in range(64):
+        root = (1.0 + root) ** (1.0 / (dim + 1))
+    steps = root ** -np.arange(1.0, dim + 1.0)
+    result: Array = (0.5 + np.arange(1, n + 1)[:, None] * steps) % 1.0
+    return result

@@ -22,6 +22,7 @@ from approxrates.target import Target
 _FINEST = 52  # bits of position that a float64 number in [0, 1] resolves
 _SHARP = 1e-15
 """Relative width for targets whose gap falls like that of C^2: few parts stay open on a level, so it costs little."""
+_CHILDREN = 8  # parts that a cell is cut into in later steps, at most
 
 
 @dataclass(frozen=True)
@@ -69,22 +70,25 @@ class _Search:
         self.level = start_level(pieces, self.base)
         self.reached[:] = self.level
         gap = target.interpolation_gap
-        if gap is not None and gap(self.level + 1) <= gap(self.level) * self.base**-1.9:
+        self.is_smooth = gap is not None and gap(self.level + 1) <= gap(self.level) * self.base**-1.9
+        if self.is_smooth:
             self.tolerance = min(tolerance, _SHARP)
 
     def run(self) -> list[Bracket]:
         """Brackets of all networks."""
         parts = self._start()
-        bounds = self._bounds(parts)
+        bounds, steps = self._bounds(parts), 0
         while True:
             parts, bounds = self._drop(parts, bounds)
             if not len(bounds) or self.level >= self.finest:
                 break
-            parts = self._refine(parts)
+            parts = self._refine(parts, self.level + self._stride(steps))
+            steps += 1
             self.reached[parts.owner] = self.level
             bounds = self._bounds(parts)
         np.maximum.at(self.dropped, parts.owner, bounds)
-        self._polish()
+        if self.is_smooth or self.target.interpolation_gap is None:
+            self._polish()
         upper = np.maximum(self.lower, self.dropped)
         columns = (self.lower, upper, self.where, self.n_evaluations)
         return [Bracket(float(a), float(b), float(c), int(d)) for a, b, c, d in zip(*columns, strict=True)]
@@ -137,14 +141,19 @@ class _Search:
         np.maximum.at(self.dropped, parts.owner[~keep], bounds[~keep])
         return parts.take(keep), bounds[keep]
 
-    def _refine(self, parts: _Parts) -> _Parts:
-        """Every part cut at the b-adic points of the next level."""
-        base, self.level = self.base, self.level + 1
-        n_cells = float(base) ** self.level
-        cells = parts.cell[:, None] * base + np.arange(base)
+    def _stride(self, steps: int) -> int:
+        """Levels to go down at once: few parts are open after two steps, and then calls cost more than points."""
+        stride = 1 if steps < 2 else max(1, int(math.log(_CHILDREN) / math.log(self.base) + 1e-9))
+        return min(stride, self.finest - self.level)
+
+    def _refine(self, parts: _Parts, level: int) -> _Parts:
+        """Every part cut at the b-adic points of a finer level."""
+        children, self.level = self.base ** (level - self.level), level
+        n_cells = float(self.base) ** level
+        cells = parts.cell[:, None] * children + np.arange(children)
         cuts = cells[:, 1:] / n_cells
         f_cuts = self.target(cuts.reshape(-1)).reshape(cuts.shape)
-        np.add.at(self.n_evaluations, parts.owner, base - 1)
+        np.add.at(self.n_evaluations, parts.owner, children - 1)
         slope = (parts.g_t - parts.g_s) / (parts.t - parts.s)
         g_cuts = parts.g_s[:, None] + slope[:, None] * (cuts - parts.s[:, None])
         inside = (cuts >= parts.s[:, None]) & (cuts <= parts.t[:, None])
@@ -160,17 +169,18 @@ class _Search:
         g_t = np.where(
             t == parts.t[:, None], parts.g_t[:, None], parts.g_s[:, None] + slope[:, None] * (t - parts.s[:, None])
         )
-        gap = np.repeat(self._next_gaps(parts, f_cuts)[:, None], base, axis=1)
-        owner = np.repeat(parts.owner[:, None], base, axis=1)
+        gap = np.repeat(self._next_gaps(parts, f_cuts)[:, None], children, axis=1)
+        owner = np.repeat(parts.owner[:, None], children, axis=1)
         return _Parts(*(column[s < t] for column in (owner, cells, s, t, g_s, g_t, f_a, f_b, gap)))
 
     def _next_gaps(self, parts: _Parts, f_cuts: Array) -> Array:
         """The gap on the children of each part: proven, or what the parent was off by, falling as for C^2 at most."""
         if self.target.interpolation_gap is not None:
             return np.full(len(parts.cell), self.target.interpolation_gap(self.level))
-        share = np.arange(1, self.base) / self.base
+        children = f_cuts.shape[1] + 1
+        share = np.arange(1, children) / children
         off = np.abs(f_cuts - (parts.f_a[:, None] + share * (parts.f_b - parts.f_a)[:, None])).max(axis=1)
-        result: Array = np.maximum(off, parts.gap / self.base**2)
+        result: Array = np.maximum(off, parts.gap / children**2)
         return result
 
     def _note(self, owner: NDArray[np.intp], x: Array, error: Array) -> None:

@@ -22,7 +22,7 @@ _LIMIT = 1 << 17
 """Mesh points beyond which the break-points are not followed."""
 _ROUNDING_CELLS = 512
 """Cells on which the rounding bound is evaluated: all of them in small networks."""
-_COMPENSATED_WORK = 200_000
+_COMPENSATED_WORK = 300_000
 """Multiplications up to which the values on the mesh are computed with twice the digits."""
 _STRAIGHT = 2.0**-44
 """A bend is counted as one if the mesh value is off the chord by more than this share of the largest value."""

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from approxrates.arithmetic import evaluate_float64
-from approxrates.errors.base import Array
-from approxrates.errors.quadrature import equidistributed
+from approxrates.errors.base import Array, equidistributed
 from approxrates.network import Network
+from approxrates.sampling import badic_grid
 from approxrates.target import Target
 
 _CANDIDATES = {1: 48, 2: 48, 3: 32}
@@ -68,10 +68,8 @@ def make_grid(target: Target, n_params: int, budget: int | None) -> Grid:
         points = np.concatenate([_corners(dim, int(wanted) // 4), equidistributed(int(wanted), dim)])
         return Grid(points, target(points), wanted ** (-1.0 / dim))
     level = max(1, math.floor(math.log(max(per_axis, 2.0)) / math.log(base) + 1e-9))
-    n_cells = base**level
-    axis = np.arange(n_cells + 1) / n_cells
-    points = np.stack(np.meshgrid(*[axis] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
-    return Grid(points, target(points), 1.0 / n_cells)
+    points = badic_grid(level, base=base, dim=dim)
+    return Grid(points, target(points), float(base) ** -level)
 
 
 def _corners(dim: int, most: int) -> Array:

@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from approxrates.errors.base import Array
+from approxrates.errors.base import Array, equidistributed
 
 _CELLS = {1: 2048, 2: 64, 3: 8}
 _NODES = {1: 2, 2: 2, 3: 3}
@@ -47,16 +47,6 @@ def _composite(edges: Array, order: int) -> tuple[Array, Array]:
     nodes, weights = np.polynomial.legendre.leggauss(order)
     middle, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
     return (middle[:, None] + half[:, None] * nodes).reshape(-1), (half[:, None] * weights).reshape(-1)
-
-
-def equidistributed(n: int, dim: int) -> Array:
-    """The additive recurrence with powers of the root of ``x^(dim+1) = x + 1`` (Roberts 2018), shape ``(n, dim)``."""
-    root = 2.0
-    for _ in range(64):
-        root = (1.0 + root) ** (1.0 / (dim + 1))
-    steps = root ** -np.arange(1.0, dim + 1.0)
-    result: Array = (0.5 + np.arange(1, n + 1)[:, None] * steps) % 1.0
-    return result
 
 
 def root_mean_square(difference: Array, weights: Array) -> float:
