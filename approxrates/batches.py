@@ -65,8 +65,8 @@ def _points_of(spec: Mapping[str, Any]) -> int:
 def seconds_of(spec: Mapping[str, Any]) -> float:
     """Rough CPU seconds of one run: steps x parameters x points, with the dense matrices of second-order stages.
 
-    The constants are those of a current core in pure torch, float64; they are good to a factor of three. Plans are made with
-    them, nothing is decided by them but the order of work.
+    The constants are those of a current core in pure torch, float64; they are good to a factor of three. Plans are
+    made with them, nothing is decided by them but the order of work.
     """
     if "construction" in spec:
         return 0.02 + 2e-5 * n_params_of(spec)
@@ -82,7 +82,7 @@ def seconds_of(spec: Mapping[str, Any]) -> float:
 
 
 def bytes_of(spec: Mapping[str, Any]) -> int:
-    """Rough memory of one run inside an ensemble: activations of all layers, and dense matrices of second-order stages."""
+    """Rough memory of one run in an ensemble: activations of all layers, dense matrices of second-order stages."""
     if "construction" in spec:
         return 0
     size, points, arch = n_params_of(spec), _points_of(spec), spec["architecture"]
@@ -94,7 +94,8 @@ def bytes_of(spec: Mapping[str, Any]) -> int:
 def batches_of(runs: Iterable[Run], *, max_runs: int = MAX_RUNS, max_bytes: int = MAX_BYTES) -> list[list[Run]]:
     """Runs in batches, the longest first, so that workers end together.
 
-    Runs of one batch share architecture, resolved plan, start, seed, dtype, points and budget, and differ in target and replica.
+    Runs of one batch share architecture, resolved plan, start, seed, dtype, points and budget, and differ in target
+    and replica.
 
     Args:
         runs: Runs to do.

@@ -94,7 +94,7 @@ class Block:
             yield Run(run_id(spec), spec, plan=label)
 
     def _refitted(self) -> set[tuple[FixedWidth | FixedDepth, str]]:
-        """Architectures and first draws that are trained again with a larger budget: every k-th size, the largest included."""
+        """Architectures and first draws that are trained again with a larger budget: every k-th size from the top."""
         if not self.refit:
             return set()
         families = size_families(self.shapes)
@@ -125,7 +125,7 @@ class Block:
 
 
 def size_families(shapes: Sequence[FixedWidth | FixedDepth]) -> list[list[FixedWidth | FixedDepth]]:
-    """Architectures that differ in size only, ascending: along a schedule, or in depth (width, for ``FixedDepth``) alone."""
+    """Architectures that differ in size only, ascending: along a schedule, or in the one dimension that is free."""
     alike: dict[str, list[FixedWidth | FixedDepth]] = {}
     for arch in shapes:
         alike.setdefault(
@@ -179,11 +179,15 @@ def make_block(targets: Any, architectures: Any, constructions: Any, **settings:
         ValueError: For values out of range, unknown names, or targets and networks of different dimensions.
     """
     block = Block(
-        targets=_targets(targets), architectures=_architectures(architectures), constructions=_constructions(constructions), **settings
-    )  # fmt: skip
+        targets=_targets(targets),
+        architectures=_architectures(architectures),
+        constructions=_constructions(constructions),
+        **settings,
+    )
     if not block.architectures and not block.constructions:
         raise ValueError(
-            "a study must have architectures or constructions. Got neither. Write e.g. architectures=ar.FixedWidth(...)."
+            "a study must have architectures or constructions. Got neither. Write e.g. "
+            "architectures=ar.FixedWidth(...)."
         )
     _check_counts(block)
     _check_settings(block)
@@ -192,7 +196,8 @@ def make_block(targets: Any, architectures: Any, constructions: Any, **settings:
         for arch in axes.variants(template):
             if not activations.get(arch.activation).trainable:
                 raise ValueError(
-                    f"activation must have a derivative to be trained. Got {arch.activation!r}. Use e.g. 'relu', or a construction."
+                    f"activation must have a derivative to be trained. Got {arch.activation!r}. Use e.g. 'relu', or "
+                    "a construction."
                 )
     if block.architectures:
         _check_plans(block)
@@ -221,9 +226,7 @@ def _targets(value: Any) -> tuple[Sourced, ...]:
                 f"targets must be Targets. Got {item!r}. Write ar.load_target(...) or ar.Target.from_callable(...)."
             )
     if not found:
-        raise ValueError(
-            'a study must have at least one target. Got none. Write e.g. targets=ar.load_target("faber_tree", smoothness=0.5).'
-        )
+        raise ValueError("a study must have at least one target. Got none. Write e.g. targets=ar.load_target(...).")
     return tuple({s.key: s for s in found}.values())
 
 
@@ -233,7 +236,8 @@ def _architectures(value: Any) -> tuple[FixedWidth | FixedDepth, ...]:
     for item in found:
         if not isinstance(item, (FixedWidth, FixedDepth)):
             raise TypeError(
-                f"architectures must be FixedWidth or FixedDepth. Got {item!r}. Write e.g. ar.FixedWidth(dim=1, width=8, depth=4)."
+                f"architectures must be FixedWidth or FixedDepth. Got {item!r}. Write e.g. ar.FixedWidth(dim=1, "
+                "width=8, depth=4)."
             )
     return tuple(found)
 
@@ -244,7 +248,7 @@ def _constructions(value: Any) -> tuple[Construction, ...]:
     for item in found:
         if not isinstance(item, Construction):
             raise TypeError(
-                f'constructions must be Construction objects. Got {item!r}. Write ar.Construction("interpolation", n_params=500).'
+                f"constructions must be Constructions. Got {item!r}. Write ar.Construction('interpolation', n_params=500)."
             )
     return tuple(found)
 
@@ -287,7 +291,8 @@ def _check_dimensions(block: Block) -> None:
     shapes = {a.dim for a in block.shapes}
     if shapes and shapes != dims:
         raise ValueError(
-            f"targets and architectures must have the same dim. Got targets of dim {sorted(dims)}, architectures of dim {sorted(shapes)}. "
+            f"targets and architectures must have the same dim. Got targets of dim {sorted(dims)}, architectures of "
+            f"dim {sorted(shapes)}. "
             "Set dim of both, or add two studies."
         )
     if block.constructions:
@@ -297,7 +302,8 @@ def _check_dimensions(block: Block) -> None:
             known = constructions.describe(construction.name).dims
             if not dims <= set(known):
                 raise ValueError(
-                    f"{construction.name} is built for dim {', '.join(map(str, known))}. Got targets of dim {sorted(dims)}. Leave it out there."
+                    f"{construction.name} is built for dim {', '.join(map(str, known))}. Got targets of dim "
+                    f"{sorted(dims)}. Leave it out there."
                 )
 
 

@@ -18,10 +18,21 @@ from approxrates.regularity import Regularity
 Row = Mapping[str, Any]
 
 FAMILY_COLUMNS = (
-    "target", "target_options", "smoothness", "dim", "method", "construction", "activation", "architecture", "start", "plan",
-    "dtype", "n_points", "seed",
-)  # fmt: skip
-"""What a family is made of, besides the width or depth that is held fixed in it. Not in it: size, replica, draw and budget."""
+    "target",
+    "target_options",
+    "smoothness",
+    "dim",
+    "method",
+    "construction",
+    "activation",
+    "architecture",
+    "start",
+    "plan",
+    "dtype",
+    "n_points",
+    "seed",
+)
+"""What a family is made of, besides the width or depth held fixed in it. Not in it: size, replica, draw, budget."""
 
 MIN_SIZES = 4
 LIMITED_FALL = 0.10
@@ -98,7 +109,8 @@ def family_curves(
     Args:
         rows: Flat rows, as of ``Records.frame()``.
         regularity_of: What is known about the target of a row.
-        x: Quantity to count size by: ``n_params``, ``n_params_dense``, ``total_bits``, ``pieces``, ``width``, ``depth``, ``seconds``.
+        x: Quantity to count size by: ``n_params``, ``n_params_dense``, ``total_bits``, ``pieces``, ``width``,
+            ``depth``, ``seconds``.
         norm: ``"sup"`` or ``"l2"``.
 
     Raises:
@@ -216,7 +228,10 @@ def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regular
 
 
 def _bins(rows: list[Row], x: str) -> dict[float, list[Row]]:
-    """Rows by size. A size is what was asked for (width and depth, or the limit of a construction), counted by the median of ``x``."""
+    """Rows by size.
+
+    A size is what was asked for (width and depth, or the limit of a construction), counted by the median of ``x``.
+    """
     asked: dict[Any, list[Row]] = {}
     for row in rows:
         nominal = row.get("n_params_limit") or (row.get("n_params"), row.get("width"), row.get("depth"))
@@ -252,8 +267,8 @@ def _place(rate: Rate, regularity: Regularity, key: Mapping[str, Any], exponent:
 def _depth_exponent(rows: list[Row]) -> float:
     """The exponent of depth ~ n_params^a along the family.
 
-    1 where depth grows at fixed width and 0 where it does not grow, whatever the few first sizes look like; along a schedule the
-    least-squares slope of log depth against log n_params.
+    1 where depth grows at fixed width and 0 where it does not grow, whatever the few first sizes look like; along a
+    schedule the least-squares slope of log depth against log n_params.
     """
     shapes = {(r["n_params"], r.get("width"), r["depth"]) for r in rows if r.get("depth") and r.get("n_params")}
     if len({n for n, _, _ in shapes}) < 2 or len({depth for _, _, depth in shapes}) < 2:
@@ -268,7 +283,7 @@ def _depth_exponent(rows: list[Row]) -> float:
 def _limited_by_refits(
     bins: Mapping[float, list[Row]], sizes: NDArray[np.float64], rows: list[Row], base_budget: int, norm: str
 ) -> NDArray[np.bool_]:
-    """Sizes where a larger budget lowers the median error by more than 10 %; the others follow the nearest refitted size."""
+    """Sizes where a larger budget lowers the median error by more than 10 %; the others follow the nearest refit."""
     verdicts: dict[int, bool] = {}
     for index, size in enumerate(sizes):
         shape = {(r.get("width"), r.get("depth")) for r in bins[size]}

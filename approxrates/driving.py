@@ -98,15 +98,16 @@ class Drive:
                 self._tell(f"run {answer['id'][:12]} {answer['status']}: {answer['error']}")
                 if self.fail_fast and answer["status"] != "diverged":
                     raise RuntimeError(
-                        f"run {answer['id'][:12]} {answer['status']}: {answer['error']}. Stopped by fail_fast; what is done is stored."
+                        f"run {answer['id'][:12]} {answer['status']}: {answer['error']}. Stopped by fail_fast; what "
+                        "is done is stored."
                     )
         self._tell()
 
     def _after_death(self, batch: list[Run]) -> list[list[Run]]:
         """What is left to do of a batch whose worker died.
 
-        Its rows may have been written just before. A batch of many is halved, and nobody is charged; a run that was alone is
-        charged, and given up after three deaths.
+        Its rows may have been written just before. A batch of many is halved, and nobody is charged; a run that was
+        alone is charged, and given up after three deaths.
         """
         stored = store.read(self.folder).rows
         here = [r for r in batch if r.id in stored and int(stored[r.id].get("attempt", 1)) >= r.attempt]

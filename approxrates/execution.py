@@ -1,7 +1,8 @@
 """Runs one batch: trains or constructs, measures, and writes the rows before anyone is told.
 
-A batch is the runs that make one ensemble: one architecture, one plan, many targets and replicas. It comes as JSON text and
-leaves as JSON text, so that any executor can carry it. Nothing raises for what happens inside a run: a failure is a row.
+A batch is the runs that make one ensemble: one architecture, one plan, many targets and replicas. It comes as JSON
+text and leaves as JSON text, so that any executor can carry it. Nothing raises for what happens inside a run: a
+failure is a row.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ def run_batch(text: str) -> str:
     """Does a batch and appends its rows to this process's segment.
 
     Args:
-        text: JSON: ``folder``, ``keep`` (which weights to keep: best, all or none), ``sources`` (by target key: where a target
-            comes from) and ``runs``: a list of ``{"id", "spec", "attempt", "plan"}`` that differ in target and replica only.
+        text: JSON: ``folder``, ``keep`` (which weights to keep: best, all or none), ``sources`` (by target key: where
+            a target comes from) and ``runs``: a list of ``{"id", "spec", "attempt", "plan"}`` that differ in target
+            and replica only.
 
     Returns:
         JSON: ``{"runs": [{"id", "status", "error"}]}``, in the order of the runs.
@@ -69,10 +71,16 @@ def lost_row(run: Mapping[str, Any], deaths: int) -> dict[str, Any]:
 def _row(run: Mapping[str, Any], outcome: Mapping[str, Any], begin: float, end: float) -> dict[str, Any]:
     """A row of the store."""
     return {
-        "schema": store.SCHEMA, "id": run["id"], "spec": run["spec"], "status": outcome["status"], "attempt": run.get("attempt", 1),
-        "metrics": _finite({"plan": run.get("plan", "")} | outcome["metrics"]), "error": outcome["error"],
-        "environment": environment(), "times": {"begin": round(begin, 3), "end": round(end, 3)},
-    }  # fmt: skip
+        "schema": store.SCHEMA,
+        "id": run["id"],
+        "spec": run["spec"],
+        "status": outcome["status"],
+        "attempt": run.get("attempt", 1),
+        "metrics": _finite({"plan": run.get("plan", "")} | outcome["metrics"]),
+        "error": outcome["error"],
+        "environment": environment(),
+        "times": {"begin": round(begin, 3), "end": round(end, 3)},
+    }
 
 
 def environment() -> dict[str, Any]:
@@ -81,14 +89,19 @@ def environment() -> dict[str, Any]:
     import torch
 
     return {
-        "python": platform.python_version(), "numpy": numpy.__version__, "torch": str(torch.__version__), "threads": 1,
-        "cpu": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}", "system": platform.system(), "host": platform.node(),
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "torch": str(torch.__version__),
+        "threads": 1,
+        "cpu": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "system": platform.system(),
+        "host": platform.node(),
+    }
 
 
 @contextmanager
 def _one_torch_thread() -> Iterator[None]:
-    """One thread while a batch runs: small networks gain nothing from more, and sums keep their order whatever engine runs them."""
+    """One thread while a batch runs: sums keep their order in any engine, and small networks gain nothing from more."""
     import torch
 
     before = torch.get_num_threads()
@@ -195,16 +208,25 @@ def _errors(networks: Sequence[Network], targets: Sequence[Target]) -> list[Appr
 def _outcome(network: Network, target: Target, error: ApproximationError, metrics: dict[str, Any]) -> dict[str, Any]:
     """Counts and errors of one network. It has diverged if its error is not finite, or training says so."""
     metrics |= {
-        "n_params": network.n_params, "n_params_dense": network.n_params_dense, "width": network.width, "depth": network.depth,
+        "n_params": network.n_params,
+        "n_params_dense": network.n_params_dense,
+        "width": network.width,
+        "depth": network.depth,
         "regularity": {k: v for k, v in vars(target.regularity).items() if v not in (None, False) and k != "dim"},
-    }  # fmt: skip
+    }
     lower, upper = (float(v) for v in error.sup)
     if not (math.isfinite(upper) and math.isfinite(error.l2)):
         return {"status": "diverged", "metrics": metrics, "error": "the error is not finite"}
     metrics |= {
-        "error_sup_lower": lower, "error_sup_upper": upper, "certified": bool(error.certified), "error_method": str(error.method),
-        "error_l2": float(error.l2), "pieces": error.pieces, "total_bits": network.total_bits, "max_bits": network.max_bits,
-    }  # fmt: skip
+        "error_sup_lower": lower,
+        "error_sup_upper": upper,
+        "certified": bool(error.certified),
+        "error_method": str(error.method),
+        "error_l2": float(error.l2),
+        "pieces": error.pieces,
+        "total_bits": network.total_bits,
+        "max_bits": network.max_bits,
+    }
     if metrics["outcome"] in ("diverged", "non-finite"):
         return {"status": "diverged", "metrics": metrics, "error": f"training ended {metrics['outcome']}"}
     return {"status": "ok", "metrics": metrics, "error": None}

@@ -39,7 +39,9 @@ Listener = Callable[[Progress], None]
 
 
 def listener(progress: bool | Listener | None) -> Listener:
-    """The listener for the ``progress`` argument of a run: None or True shows it, False is silent, a callable gets each state.
+    """The listener for the ``progress`` argument of a run.
+
+    None or True shows progress, False is silent, a callable gets each state.
 
     Raises:
         TypeError: For anything else.
@@ -55,7 +57,7 @@ def listener(progress: bool | Listener | None) -> Listener:
 
 @dataclass
 class Lines:
-    """Plain lines on stderr: at the start, at the end, every tenth of the way or quarter of a minute, and for each failure."""
+    """Plain lines on stderr: at both ends, every tenth of the way or quarter of a minute, and for each failure."""
 
     _done: int = -1
     _when: float = field(default_factory=time.monotonic)

@@ -53,7 +53,8 @@ class Records:
         """One curve per family: all axes but size, replica and target draw.
 
         Args:
-            x: What size counts: ``n_params``, ``n_params_dense``, ``total_bits``, ``pieces``, ``width``, ``depth`` or ``seconds``.
+            x: What size counts: ``n_params``, ``n_params_dense``, ``total_bits``, ``pieces``, ``width``, ``depth`` or
+                ``seconds``.
             norm: ``"sup"`` or ``"l2"``. The sup error of a run is the geometric mean of its lower and upper bound.
 
         Raises:
@@ -89,8 +90,8 @@ class Records:
     def compare(self, column: str, *, x: str = "n_params", norm: str = "sup") -> pd.DataFrame:
         """Paired contrasts between families that differ in one column only.
 
-        Every pair is compared on the target draws that both have: difference of rates with its interval, and ratio of the
-        errors at matched size with its interval.
+        Every pair is compared on the target draws that both have: difference of rates with its interval, and ratio of
+        the errors at matched size with its interval.
 
         Args:
             column: A column of the family key, e.g. ``"activation"`` or ``"start"``.
@@ -109,7 +110,7 @@ class Records:
                 f"column must be a column of the family key. Got {column!r}. Use one of {', '.join(known)}."
             )
         shown = [c for c in _telling(curves, known) if c != column]
-        aside = _ASIDE.get(column, ()) + (column,)
+        aside = (*_ASIDE.get(column, ()), column)
         groups: dict[str, list[FamilyCurve]] = {}
         for curve in curves:
             key = sorted((c, repr(v)) for c, v in curve.key.items() if c not in aside)
@@ -137,8 +138,18 @@ _ASIDE: dict[str, tuple[str, ...]] = {"method": _TRAINED_ONLY, "construction": (
 """Columns that only one side of such a contrast can have, so that they do not keep the sides apart."""
 
 _CONTRAST_COLUMNS = (
-    "a", "b", "rate_a", "rate_b", "difference", "difference_low", "difference_high", "error_ratio", "ratio_low", "ratio_high", "n_draws",
-)  # fmt: skip
+    "a",
+    "b",
+    "rate_a",
+    "rate_b",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "error_ratio",
+    "ratio_low",
+    "ratio_high",
+    "n_draws",
+)
 
 
 def load_records(folder: str | Path) -> Records:
@@ -154,7 +165,8 @@ def load_records(folder: str | Path) -> Records:
     contents = store.read(folder)
     if not contents.segments:
         raise ValueError(
-            f"folder must hold the runs of a study. Got {folder}, which has no runs/*.jsonl. Run the study first: study.run(folder)."
+            f"folder must hold the runs of a study. Got {folder}, which has no runs/*.jsonl. Run the study first: "
+            "study.run(folder)."
         )
     selection = store.read_selection(folder)
     rows = list(contents.rows.values())
@@ -168,10 +180,10 @@ def records_from_table(frame: pd.DataFrame, *, name: str = "table") -> Records:
     """Records from errors that were measured elsewhere.
 
     Args:
-        frame: One row per run, with columns ``n_params`` and ``error_sup`` (or ``error_sup_lower`` and ``error_sup_upper``, or
-            ``error_l2``). Optional: any column of ``FRAME_COLUMNS``; what is missing gets a default (``target="target"``,
-            ``activation="relu"``, ``method="train"``, ``smoothness=inf``, ``dim=1``, one target draw). ``information_rich``
-            says whether the lower bounds of the class hold for the target.
+        frame: One row per run, with columns ``n_params`` and ``error_sup`` (or ``error_sup_lower`` and
+            ``error_sup_upper``, or ``error_l2``). Optional: any column of ``FRAME_COLUMNS``; what is missing gets a
+            default (``target="target"``, ``activation="relu"``, ``method="train"``, ``smoothness=inf``, ``dim=1``, one
+            target draw). ``information_rich`` says whether the lower bounds of the class hold for the target.
         name: Name for tables and figures.
 
     Raises:
@@ -180,17 +192,20 @@ def records_from_table(frame: pd.DataFrame, *, name: str = "table") -> Records:
     """
     if not hasattr(frame, "to_dict") or not hasattr(frame, "columns"):
         raise TypeError(
-            f"frame must be a pandas DataFrame. Got {type(frame).__name__}. Write pd.DataFrame({{'n_params': ..., 'error_sup': ...}})."
+            f"frame must be a pandas DataFrame. Got {type(frame).__name__}. Write "
+            f"pd.DataFrame({{'n_params': ..., 'error_sup': ...}})."
         )
     columns = [str(c) for c in frame.columns]
     bounds = {"error_sup_lower", "error_sup_upper"} <= set(columns)
     if "n_params" not in columns:
         raise ValueError(
-            f"frame must have a column n_params. Got columns {', '.join(columns)}. Rename the column that counts parameters."
+            f"frame must have a column n_params. Got columns {', '.join(columns)}. Rename the column that counts "
+            "parameters."
         )
     if not (bounds or "error_sup" in columns or "error_l2" in columns):
         raise ValueError(
-            f"frame must have a column error_sup (or error_sup_lower and error_sup_upper, or error_l2). Got columns {', '.join(columns)}."
+            "frame must have a column error_sup (or error_sup_lower and error_sup_upper, or error_l2). Got columns "
+            f"{', '.join(columns)}."
         )
     if not len(frame):
         raise ValueError("frame must have at least one row. Got none. Pass one row per run.")
@@ -212,13 +227,23 @@ def _rate_columns(curve: FamilyCurve) -> dict[str, Any]:
     low, high = rate.interval if rate is not None else (math.nan, math.nan)
     rho_low, rho_high = point.interval if point is not None else (math.nan, math.nan)
     return {
-        "rate": rate.value if rate is not None else math.nan, "rate_low": low, "rate_high": high,
-        "model": str(rate.model) if rate is not None else None, "verdict": str(rate.verdict) if rate is not None else "undetermined",
-        "rho": point.normalised if point is not None else math.nan, "rho_low": rho_low, "rho_high": rho_high,
-        "label": str(point.label) if point is not None else None, "decided": bool(point.decided) if point is not None else False,
-        "binding": point.binding if point is not None else None, "n_sizes": len(curve.sizes), "n_draws": curve.errors.shape[0],
-        "n_seeds": curve.errors.shape[2], "n_limited": int(curve.limited.sum()), "depth_exponent": curve.depth_exponent,
-    }  # fmt: skip
+        "rate": rate.value if rate is not None else math.nan,
+        "rate_low": low,
+        "rate_high": high,
+        "model": str(rate.model) if rate is not None else None,
+        "verdict": str(rate.verdict) if rate is not None else "undetermined",
+        "rho": point.normalised if point is not None else math.nan,
+        "rho_low": rho_low,
+        "rho_high": rho_high,
+        "label": str(point.label) if point is not None else None,
+        "decided": bool(point.decided) if point is not None else False,
+        "binding": point.binding if point is not None else None,
+        "n_sizes": len(curve.sizes),
+        "n_draws": curve.errors.shape[0],
+        "n_seeds": curve.errors.shape[2],
+        "n_limited": int(curve.limited.sum()),
+        "depth_exponent": curve.depth_exponent,
+    }
 
 
 def _contrast(a: FamilyCurve, b: FamilyCurve, column: str) -> dict[str, Any] | None:
@@ -231,11 +256,18 @@ def _contrast(a: FamilyCurve, b: FamilyCurve, column: str) -> dict[str, Any] | N
         return None
     difference = compare_rates(a.rate, b.rate)
     return {
-        "a": a.key.get(column), "b": b.key.get(column), "rate_a": a.rate.value, "rate_b": b.rate.value,
-        "difference": difference.value, "difference_low": difference.interval[0], "difference_high": difference.interval[1],
-        "error_ratio": difference.error_ratio, "ratio_low": difference.error_ratio_interval[0],
-        "ratio_high": difference.error_ratio_interval[1], "n_draws": len(common),
-    }  # fmt: skip
+        "a": a.key.get(column),
+        "b": b.key.get(column),
+        "rate_a": a.rate.value,
+        "rate_b": b.rate.value,
+        "difference": difference.value,
+        "difference_low": difference.interval[0],
+        "difference_high": difference.interval[1],
+        "error_ratio": difference.error_ratio,
+        "ratio_low": difference.error_ratio_interval[0],
+        "ratio_high": difference.error_ratio_interval[1],
+        "n_draws": len(common),
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -247,9 +279,19 @@ def _plain(value: Any) -> Any:
 def _table_row(index: int, row: dict[str, Any]) -> dict[str, Any]:
     """One row of a user's table with defaults filled in and numbers checked."""
     defaults: dict[str, Any] = {
-        "run_id": f"row-{index}", "status": "ok", "target": "target", "target_seed": 0, "target_options": "", "smoothness": math.inf,
-        "dim": 1, "method": "train", "activation": "relu", "replica": 0, "plan": "", "budget": 1,
-    }  # fmt: skip
+        "run_id": f"row-{index}",
+        "status": "ok",
+        "target": "target",
+        "target_seed": 0,
+        "target_options": "",
+        "smoothness": math.inf,
+        "dim": 1,
+        "method": "train",
+        "activation": "relu",
+        "replica": 0,
+        "plan": "",
+        "budget": 1,
+    }
     row = defaults | {k: v for k, v in row.items() if v is not None}
     if "error_sup" in row:
         row["error_sup_lower"] = row["error_sup_upper"] = row.pop("error_sup")
@@ -264,7 +306,8 @@ def _table_row(index: int, row: dict[str, Any]) -> dict[str, Any]:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not (value > 0 and math.isfinite(value)):
             raise ValueError(
-                f"{column} must be a positive number. Got {value!r} in row {index}. Set status='failed' for a run without a result."
+                f"{column} must be a positive number. Got {value!r} in row {index}. Set status='failed' for a run "
+                "without a result."
             )
     row["smoothness"], row["dim"] = smoothness_of(row["smoothness"]), int(row["dim"])
     Regularity(smoothness=row["smoothness"], dim=row["dim"])

@@ -11,11 +11,43 @@ from approxrates.architecture import from_spec
 from approxrates.regularity import Regularity
 
 FRAME_COLUMNS = (
-    "run_id", "status", "outcome", "target", "target_seed", "target_options", "smoothness", "dim", "method", "construction",
-    "activation", "architecture", "width", "depth", "replica", "start", "plan", "budget", "dtype", "n_points", "seed", "n_params_limit",
-    "n_params", "n_params_dense", "error_sup_lower", "error_sup_upper", "certified", "error_method", "error_l2", "loss", "steps",
-    "seconds", "total_bits", "max_bits", "pieces", "error",
-)  # fmt: skip
+    "run_id",
+    "status",
+    "outcome",
+    "target",
+    "target_seed",
+    "target_options",
+    "smoothness",
+    "dim",
+    "method",
+    "construction",
+    "activation",
+    "architecture",
+    "width",
+    "depth",
+    "replica",
+    "start",
+    "plan",
+    "budget",
+    "dtype",
+    "n_points",
+    "seed",
+    "n_params_limit",
+    "n_params",
+    "n_params_dense",
+    "error_sup_lower",
+    "error_sup_upper",
+    "certified",
+    "error_method",
+    "error_l2",
+    "loss",
+    "steps",
+    "seconds",
+    "total_bits",
+    "max_bits",
+    "pieces",
+    "error",
+)
 """Columns of ``Records.frame()``, in order; one row per run."""
 
 
@@ -28,18 +60,32 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     options = {k: v for k, v in target.items() if k not in known and k != "information_rich"}
     regularity = metrics.get("regularity") or {}
     flat_row = {
-        "run_id": row["id"], "status": row["status"], "error": row.get("error"),
+        "run_id": row["id"],
+        "status": row["status"],
+        "error": row.get("error"),
         "target": target.get("label") or target.get("name") or target.get("callable") or "data",
-        "target_seed": target.get("seed"), "target_options": ", ".join(f"{k}={_short(v)}" for k, v in sorted(options.items())),
-        "smoothness": smoothness_of(target.get("smoothness", regularity.get("smoothness", "inf"))), "dim": target.get("dim", architecture.get("dim", 1)),
-        "method": "construct" if construction else "train", "construction": construction.get("name"),
-        "activation": architecture.get("activation", "relu" if architecture else None) or metrics.get("activation", "relu"),
-        "architecture": architecture.get("kind"), "width": architecture.get("width"), "depth": architecture.get("depth"),
-        "n_params_limit": construction.get("n_params"), "replica": training.get("replica", 0),
-        "start": training.get("start", "random") if training else None, "plan": metrics.get("plan", ""),
-        "budget": training.get("budget", 1), "dtype": training.get("dtype", "float64") if training else None, "n_points": training.get("n_points"),
-        "seed": training.get("seed", 0) if training else None, "regularity": regularity, "parameters": target,
-    }  # fmt: skip
+        "target_seed": target.get("seed"),
+        "target_options": ", ".join(f"{k}={_short(v)}" for k, v in sorted(options.items())),
+        "smoothness": smoothness_of(target.get("smoothness", regularity.get("smoothness", "inf"))),
+        "dim": target.get("dim", architecture.get("dim", 1)),
+        "method": "construct" if construction else "train",
+        "construction": construction.get("name"),
+        "activation": architecture.get("activation", "relu" if architecture else None)
+        or metrics.get("activation", "relu"),
+        "architecture": architecture.get("kind"),
+        "width": architecture.get("width"),
+        "depth": architecture.get("depth"),
+        "n_params_limit": construction.get("n_params"),
+        "replica": training.get("replica", 0),
+        "start": training.get("start", "random") if training else None,
+        "plan": metrics.get("plan", ""),
+        "budget": training.get("budget", 1),
+        "dtype": training.get("dtype", "float64") if training else None,
+        "n_points": training.get("n_points"),
+        "seed": training.get("seed", 0) if training else None,
+        "regularity": regularity,
+        "parameters": target,
+    }
     flat_row |= {k: v for k, v in metrics.items() if k != "regularity" and (k not in flat_row or flat_row[k] is None)}
     if flat_row.get("n_params") is None and architecture:
         flat_row["n_params"] = _counted(architecture)

@@ -31,9 +31,13 @@ def shrunk_block(block: Block, *, sizes: int, draws: int, replicas: int, steps: 
         Axis(tuple(_short(p, steps) for p in plan.values), plan.link) if isinstance(plan, Axis) else _short(plan, steps)
     )
     return dataclasses.replace(
-        block, targets=tuple(s for members in laws.values() for s in members[:draws]), architectures=tuple(a for family in size_families(block.shapes) for a in family[:sizes]),
-        constructions=tuple(_least(block, sizes)), replicas=min(block.replicas, replicas), plan=short,
-    )  # fmt: skip
+        block,
+        targets=tuple(s for members in laws.values() for s in members[:draws]),
+        architectures=tuple(a for family in size_families(block.shapes) for a in family[:sizes]),
+        constructions=tuple(_least(block, sizes)),
+        replicas=min(block.replicas, replicas),
+        plan=short,
+    )
 
 
 def _short(plan: Any, steps: int) -> list[dict[str, Any]]:

@@ -149,8 +149,8 @@ def read_data(data: Any, dim: int) -> tuple[Any, Any]:
     """Points and values of a data target: ``{"x": ..., "y": ...}``, or a file.
 
     Args:
-        data: A table with lists ``x`` and ``y``, or the path of a ``.npz`` with arrays ``x`` and ``y``, or of a ``.csv`` whose
-            columns are the ``dim`` coordinates and the value (a first line of names is skipped).
+        data: A table with lists ``x`` and ``y``, or the path of a ``.npz`` with arrays ``x`` and ``y``, or of a
+            ``.csv`` whose columns are the ``dim`` coordinates and the value (a first line of names is skipped).
         dim: Input dimension.
 
     Returns:

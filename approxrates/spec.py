@@ -1,8 +1,9 @@
 """Run specs: what a run is, as plain data, and its identity.
 
-A run is a target, and an architecture with its training or a construction. Its spec is plain JSON with defaults left out and the
-plan resolved; its id is the SHA-256 of the canonical form. The integers of ``RECIPES`` are part of it: they are bumped when the
-numbers that a component yields change, so that old results are not taken for new ones. Device, paths and worker counts stay out.
+A run is a target, and an architecture with its training or a construction. Its spec is plain JSON with defaults left
+out and the plan resolved; its id is the SHA-256 of the canonical form. The integers of ``RECIPES`` are part of it:
+they are bumped when the numbers that a component yields change, so that old results are not taken for new ones.
+Device, paths and worker counts stay out.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 r"""The store: append-only JSONL segments, one per writing process, and nothing else is the truth.
 
-``FOLDER/runs/*.jsonl`` holds one row per attempt at a run. A process appends whole lines to a segment of its own (random name),
-flushed and synced before anyone is told that the run is done; so a process that is killed can at worst leave one torn last
-line, which reading skips. No row is ever changed or deleted. ``compact`` gathers the rows into one sorted file that is fit to be
-committed: specs stored once per part, host names removed.
+``FOLDER/runs/*.jsonl`` holds one row per attempt at a run. A process appends whole lines to a segment of its own
+(random name), flushed and synced before anyone is told that the run is done; so a process that is killed can at worst
+leave one torn last line, which reading skips. No row is ever changed or deleted. ``compact`` gathers the rows into one
+sorted file that is fit to be committed: specs stored once per part, host names removed.
 
 Row: ``{"schema", "id", "spec", "status", "metrics", "attempt", "error", "environment", "times"}``.
 """
@@ -146,8 +146,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 def read(folder: str | Path) -> Contents:
     """All rows of a store, one per run id.
 
-    A torn last line (a writer was killed) is skipped. A damaged line elsewhere is skipped and noted: that run is simply not
-    done, and will be done again. Nothing is deleted.
+    A torn last line (a writer was killed) is skipped. A damaged line elsewhere is skipped and noted: that run is
+    simply not done, and will be done again. Nothing is deleted.
 
     Args:
         folder: Results folder; a folder without runs gives empty contents.
@@ -186,7 +186,8 @@ def _rows_of(path: Path, notes: list[str]) -> list[dict[str, Any]]:
             if number < len(lines):  # the last piece has no newline: torn by a kill, and nobody was told it was done
                 what = f"{type(problem).__name__}: {problem}".splitlines()[0]
                 notes.append(
-                    f"{path}, line {number} is damaged ({what}); that run counts as not done. Run the study again to redo it."
+                    f"{path}, line {number} is damaged ({what}); that run counts as not done. Run the study again "
+                    "to redo it."
                 )
     return rows
 
@@ -228,7 +229,8 @@ def _counting(run_id: str, tries: Sequence[dict[str, Any]], notes: list[str]) ->
     for other in good[1:]:
         if _numbers(other) != _numbers(good[0]):
             notes.append(
-                f"run {run_id[:12]} was done {len(good)} times with different numbers; the first counts. Compare the environments of both rows."
+                f"run {run_id[:12]} was done {len(good)} times with different numbers; the first counts. Compare "
+                "the environments of both rows."
             )
             break
     if good:
@@ -274,8 +276,9 @@ def status(folder: str | Path, ids: Sequence[str] | None = None) -> dict[str, in
 def compact(folder: str | Path) -> Path:
     """Gathers the rows of a store into one sorted file, ``runs/compact.jsonl``, that is fit to be committed.
 
-    The parts of specs that many runs share (architecture, plan) are written once; host names go, timing stays. The new file is
-    written, synced and read back before the old segments are removed, so no moment exists at which a row is nowhere.
+    The parts of specs that many runs share (architecture, plan) are written once; host names go, timing stays. The new
+    file is written, synced and read back before the old segments are removed, so no moment exists at which a row is
+    nowhere.
 
     Args:
         folder: Results folder. No process may be writing to it.
@@ -295,7 +298,8 @@ def compact(folder: str | Path) -> Path:
     damaged = [n for n in contents.notes if "damaged" in n or "could not be read" in n]
     if damaged:
         raise ValueError(
-            f"folder must hold whole rows only. Got: {damaged[0]} Then move the damaged segment out of {folder / 'runs'}."
+            f"folder must hold whole rows only. Got: {damaged[0]} Then move the damaged segment out of "
+            f"{folder / 'runs'}."
         )
     lines: list[dict[str, Any]] = []
     parts: dict[str, Any] = {}
@@ -312,7 +316,8 @@ def compact(folder: str | Path) -> Path:
     written = {row["id"] for row in _rows_of(target, notes)}
     if notes or written != set(contents.rows):
         raise ValueError(
-            f"compacting {folder} did not read back what it wrote; the old segments were kept. Move {target} away and try again."
+            f"compacting {folder} did not read back what it wrote; the old segments were kept. Move {target} away "
+            "and try again."
         )
     for path in contents.segments:
         if path != target:

@@ -45,8 +45,8 @@ class Study:
         dtype: ``"float64"`` or ``"float32"``, or an axis.
         n_points: Sampling points, or an axis; chosen by the trainer if left out.
         budget: Multiplies the steps of every stage, or an axis.
-        refit: With ``k > 0``, at every k-th size the first target draw is trained again with four times the budget. So a study
-            knows where its errors are limited by optimisation.
+        refit: With ``k > 0``, at every k-th size the first target draw is trained again with four times the budget. So
+            a study knows where its errors are limited by optimisation.
 
     Raises:
         TypeError: For values of the wrong kind.
@@ -143,8 +143,8 @@ class Study:
     ) -> Records:
         """Does the runs that are not stored yet, and returns the records of all.
 
-        It may be stopped or killed at any moment and called again: what is stored is not done again. Runs that fail are rows
-        of the store, and are told at once.
+        It may be stopped or killed at any moment and called again: what is stored is not done again. Runs that fail
+        are rows of the store, and are told at once.
 
         Args:
             out: Results folder; made if need be.
@@ -152,7 +152,8 @@ class Study:
             progress: None shows progress (a bar on a terminal, else plain lines), False does not, a function gets it.
             retry_failed: Do failed and lost runs again.
             fail_fast: Stop at the first run that fails.
-            keep: Weights to keep in ``out/weights``: of the ``"best"`` replica of each batch and target, of ``"all"``, or ``"none"``.
+            keep: Weights to keep in ``out/weights``: of the ``"best"`` replica of each batch and target, of ``"all"``,
+                or ``"none"``.
             engine: An executor to send batches to, instead of processes of this machine; ``workers`` is then its size.
 
         Raises:
@@ -207,7 +208,8 @@ class Study:
                 name = str(sourced.source.get("function", ""))
                 if name.startswith("__main__:"):
                     raise ValueError(
-                        f"the target {sourced.target.name!r} must be importable by worker processes. Got {name}, of the script itself. "
+                        f"the target {sourced.target.name!r} must be importable by worker processes. Got {name}, of "
+                        "the script itself. "
                         "Move the function into a module, or use workers=1."
                     )
 

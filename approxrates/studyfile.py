@@ -1,4 +1,4 @@
-"""Study files: TOML in, the arguments of a study out. Every mistake is one line that names the file, the key and the mend."""
+"""Study files: TOML in, the arguments of a study out. A mistake is one line that names file, key and mend."""
 
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ def read_study(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[
     tables = _tables(raw, "studies", path.name) if "studies" in raw else [{k: v for k, v in raw.items() if k != "name"}]
     if "studies" in raw and any(k in raw for k in BLOCK_KEYS):
         raise ValueError(
-            f"{path.name}: studies must hold everything if it is there. Got other tables beside it. Move them into [[studies]]."
+            f"{path.name}: studies must hold everything if it is there. Got other tables beside it. Move them into "
+            "[[studies]]."
         )
     return name, [_block(t, path, f"studies[{i}]." if "studies" in raw else "") for i, t in enumerate(tables)]
 
@@ -96,7 +97,8 @@ def _block(raw: Mapping[str, Any], path: Path, prefix: str) -> dict[str, Any]:
     _known(raw, BLOCK_KEYS, path.name, prefix)
     if "net" in raw and "architectures" in raw:
         raise ValueError(
-            f"{path.name}: {prefix}net and {prefix}architectures say the same. Got both. Use [net] for one, [[architectures]] for many."
+            f"{path.name}: {prefix}net and {prefix}architectures say the same. Got both. Use [net] for one, "
+            "[[architectures]] for many."
         )
     _spread_sweeps(raw, path.name, prefix)
     where = f"{path.name}: {prefix}"
@@ -177,7 +179,8 @@ def _assign(raw: dict[str, Any], key: str, value: Any, place: str) -> None:
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f"Did you mean {close[0]}? " if close else ""
                 raise ValueError(
-                    f"{place}: {name} must be a table of the study. Got {value!r} for it. {hint}Tables: {', '.join(known)}."
+                    f"{place}: {name} must be a table of the study. Got {value!r} for it. {hint}Tables: "
+                    f"{', '.join(known)}."
                 )
             inner = spot.setdefault(name, {}) if inner is None else inner
             found += [inner] if isinstance(inner, dict) else [t for t in inner if isinstance(t, dict)]
@@ -200,7 +203,8 @@ def _spread_sweeps(raw: dict[str, Any], file: str, prefix: str) -> None:
         flat = _dotted(table)
         if link is not None and len({k.rpartition(".")[0] for k in flat}) > 1:
             raise ValueError(
-                f"{file}: {prefix}sweep.zip must step keys of one table. Got {', '.join(flat)}. Write two zips, or two [[studies]]."
+                f"{file}: {prefix}sweep.zip must step keys of one table. Got {', '.join(flat)}. Write two zips, or "
+                "two [[studies]]."
             )
         for key, values in flat.items():
             place = f"{file}: {prefix}sweep.{key}"
@@ -327,5 +331,4 @@ def _training(raw: Any, place: str) -> dict[str, Any]:
     """Training settings; a plan is a list of stages, so only ``[sweep]`` sweeps over plans."""
     if not isinstance(raw, dict):
         raise ValueError(f"{place} must be a table. Got {raw!r}. Write [training].")
-    table = _validated(_Training, _with_axes(raw, place, plain=("plan", "replicas", "refit")), place)
-    return table
+    return _validated(_Training, _with_axes(raw, place, plain=("plan", "replicas", "refit")), place)

@@ -14,7 +14,7 @@ from approxrates.curves import family_label, grouped, varying
 from approxrates.rows import flat
 
 SEED_SPREAD = {"train": 0.25, "construct": 0.1}
-"""Typical standard deviation of log errors around the law, between seeds and sizes, and for constructions between sizes."""
+"""Typical standard deviation of log errors around the law, between seeds and sizes."""
 DRAW_SPREAD = 0.05
 """Typical standard deviation of the rate between target draws."""
 
@@ -64,7 +64,8 @@ class StudyPlan:
         basis = "measured on stored runs" if self.calibrated else "rough, a factor of three either way"
         done = f", {self.n_done} of them done" if self.n_done else ""
         lines = [
-            f"{self.name}: {self.n_runs} runs{done}; {self.n_batches} batches to do, about {_minutes(self.seconds)} of one core ({basis})",
+            f"{self.name}: {self.n_runs} runs{done}; {self.n_batches} batches to do, "
+            f"about {_minutes(self.seconds)} of one core ({basis})",
             "",
         ]
         header = ("family", "parameters", "sizes", "draws", "seeds", "rate to within")
@@ -121,8 +122,8 @@ def _families(runs: Sequence[Run]) -> list[FamilyPlan]:
 def expected_half_width(sizes: Sequence[int], draws: int, seeds: int, spread: float) -> float:
     """Expected half width of the 95 % interval of a rate.
 
-    The standard error of a slope is ``spread / (sqrt(seeds * sizes) * sd(log n_params))`` for each draw; the interval is
-    Student's t over draws, or over the residuals with one draw.
+    The standard error of a slope is ``spread / (sqrt(seeds * sizes) * sd(log n_params))`` for each draw; the interval
+    is Student's t over draws, or over the residuals with one draw.
 
     Args:
         sizes: Parameter counts.

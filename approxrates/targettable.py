@@ -22,7 +22,8 @@ def targets_of(table: Mapping[str, Any], folder: Path) -> list[Sourced]:
     """The targets of one table, each with its source.
 
     A table names a family (``name = "faber_tree"``), a catalogue file (``file = "mine.toml"``), a function
-    (``function = "module:function"``) or data (``data = "points.csv"``). A list is a sweep, ``draws = n`` the seeds 0 to n - 1.
+    (``function = "module:function"``) or data (``data = "points.csv"``). A list is a sweep, ``draws = n`` the seeds 0
+    to n - 1.
 
     Args:
         table: Table as read from TOML; values may be axes already.
@@ -129,7 +130,8 @@ def _allowed(table: Mapping[str, Any], allowed: Sequence[str]) -> None:
     for key in ("smoothness", "dim"):
         if key not in table:
             raise ValueError(
-                f"{key} must be given for a function or data. Got nothing. Write e.g. {key} = {'0.5' if key == 'smoothness' else '1'}."
+                f"{key} must be given for a function or data. Got nothing. Write e.g. {key} = "
+                f"{'0.5' if key == 'smoothness' else '1'}."
             )
 
 

@@ -12,8 +12,8 @@ class WorkerDied(RuntimeError):
 def call(name: str, text: str) -> str:
     """Calls the module-level function ``"module:function"`` with a text and returns its text.
 
-    This is the only function an engine runs: it can be found by name on any machine that has the package, and strings need no
-    agreement on classes.
+    This is the only function an engine runs: it can be found by name on any machine that has the package, and strings
+    need no agreement on classes.
 
     Raises:
         TypeError: If the function does not return a text.

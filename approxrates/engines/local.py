@@ -1,9 +1,9 @@
 """The local engine: worker processes of this machine, one torch thread each.
 
-Every worker is a process pool of one, so that the death of a worker points at one task. Workers are forked from a server that
-has torch loaded, and are made again when they die. They never run the user's script: it may start a study without a
-``__name__`` guard, or come from standard input. They die with the driver, however it dies: a thread in each waits for the pipe
-to the driver to close; with the last worker the fork server ends, and with it the resource tracker.
+Every worker is a process pool of one, so that the death of a worker points at one task. Workers are forked from a
+server that has torch loaded, and are made again when they die. They never run the user's script: it may start a study
+without a ``__name__`` guard, or come from standard input. They die with the driver, however it dies: a thread in each
+waits for the pipe to the driver to close; with the last worker the fork server ends, and with it the resource tracker.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class InlineEngine(Executor):
 class LocalEngine(Executor):
     """An executor of ``workers`` processes that outlives them.
 
-    A task whose worker dies ends in :class:`WorkerDied`; the others are not touched, and the next task gets a new worker.
+    A task whose worker dies ends in :class:`WorkerDied`; the others are not touched, and the next task gets a new
+    worker.
 
     Args:
         workers: Number of worker processes, at least 1.
@@ -126,7 +127,7 @@ def _context() -> Any:
 
 @contextlib.contextmanager
 def _no_main_module() -> Iterator[None]:
-    """Hides the script while a worker starts: multiprocessing would run it again in there, and without a guard so would the study."""
+    """Hides the script while a worker starts: multiprocessing would run it there again, and the study with it."""
     script = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
