@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, LogLocator, NullFormatter
 
 from approxrates.plots.labels import EndLabel, extent, spread
@@ -75,9 +76,14 @@ def _settle_exits(ax: Axes, stop: float) -> None:
     pixel = figure_of(ax).dpi / 72
     left, right = ax.get_window_extent().x0 + 2 * pixel, ax.transData.transform((stop, 1))[0]
     legend = ax.get_legend()
-    if legend is not None:
-        left = max(left, legend.get_window_extent().x1 + 4 * pixel)
     boxes = [extent(t) for t in texts]
+    if legend is not None:
+        box, room = legend.get_window_extent(), sum(b.width + 6 * pixel for b in boxes)
+        if box.x1 + 4 * pixel + room <= right:
+            left = box.x1 + 4 * pixel
+        else:  # no room beside the legend: a row above it
+            for text in texts:
+                text.set_y(float(ax.transAxes.inverted().transform((0, box.y1 + 2 * pixel))[1]))
     # Right of the guide; where the label column begins too soon, left of it, under the falling line.
     wanted = [
         b.x0 + b.width / 2 + 4 * pixel if b.x1 + 4 * pixel < right else b.x0 - b.width / 2 - 9 * pixel for b in boxes
@@ -89,20 +95,27 @@ def _settle_exits(ax: Axes, stop: float) -> None:
 
 
 def trim_axis(ax: Axes, start: float, stop: float) -> None:
-    """Ends the x-axis where the data end: the label column has no scale."""
+    """Ends the x-axis where the data end, for the label column has no scale; writes few, short tick labels."""
     _settle_exits(ax, stop)
     low = ax.get_xlim()[0]
     ax.spines["bottom"].set_bounds(low, stop * (stop / start) ** 0.02)
-    major = [t for t in LogLocator().tick_values(low, stop) if low <= t <= stop * 1.0001]
-    minor = [t for t in LogLocator(subs=range(2, 10)).tick_values(low, stop) if low <= t <= stop * 1.0001]
-    ax.xaxis.set_major_locator(FixedLocator(major))
-    ax.xaxis.set_minor_locator(FixedLocator(minor))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    if len(major) < 2:
-        few = [t for t in minor if f"{t:e}"[0] in "25"]
-        ax.xaxis.set_major_locator(FixedLocator(sorted(major + few)))
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    else:
-        ax.xaxis.set_major_formatter(LogFormatterSciNotation())
+    _few_ticks(ax.xaxis, low, stop * 1.0001)
+    _few_ticks(ax.yaxis, *ax.get_ylim())
     ax.xaxis.label.set_horizontalalignment("left")
     ax.xaxis.label.set_x(0.0)
+
+
+def _few_ticks(axis: Axis, low: float, high: float) -> None:
+    """Labels the decades; over less than two of them also 2 and 5, as plain numbers."""
+    major = [float(t) for t in LogLocator().tick_values(low, high) if low <= t <= high]
+    minor = [float(t) for t in LogLocator(subs=range(2, 10)).tick_values(low, high) if low <= t <= high]
+    axis.set_minor_locator(FixedLocator(minor))
+    axis.set_minor_formatter(NullFormatter())
+    if len(major) >= 2:
+        every = math.ceil(len(major) / 6)
+        axis.set_major_locator(FixedLocator(major[::every]))
+        axis.set_major_formatter(LogFormatterSciNotation())
+        return
+    between = [t for t in minor if f"{t:e}"[0] in "25"] or minor
+    axis.set_major_locator(FixedLocator(sorted(major + between)))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")

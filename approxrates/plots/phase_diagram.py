@@ -16,7 +16,7 @@ from approxrates.curves import FamilyCurve
 from approxrates.plots.families import family_names, target_key, target_name
 from approxrates.plots.labels import extent, place_beside, spread
 from approxrates.plots.saving import attach_numbers
-from approxrates.plots.style import Look, figure_of, looks, new_figure, styled
+from approxrates.plots.style import Look, figure_of, looks, new_figure, small_labels, styled
 
 if TYPE_CHECKING:
     from approxrates.records import Records
@@ -258,6 +258,7 @@ def _name_targets(ax: Axes, families: Sequence[FamilyCurve], x: Any, top: float,
 def _finish_axes(ax: Axes, against: str, where: Any, low: float, high: float) -> None:
     """Axis labels, and a horizontal scale that ends with the data."""
     ax.set_ylabel("normalised rate  ρ = p d / r")
+    small_labels(ax)
     ax.set_yticks(np.arange(0, ax.get_ylim()[1] + 1e-9, 0.5))
     ax.spines["bottom"].set_bounds(low, high)
     if against == "smoothness":

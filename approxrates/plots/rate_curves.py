@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from approxrates.curves import FamilyCurve
 from approxrates.plots.families import by_target, family_names, target_name
 from approxrates.plots.guides import draw_guides, trim_axis
-from approxrates.plots.labels import EndLabel, place_end_labels
+from approxrates.plots.labels import MIN_SIZE, EndLabel, place_end_labels
 from approxrates.plots.saving import attach_numbers
-from approxrates.plots.style import Look, figure_of, looks, new_figure, styled
+from approxrates.plots.style import Look, figure_of, looks, new_figure, small_labels, styled
 
 if TYPE_CHECKING:
     from approxrates.records import Records
@@ -130,7 +130,7 @@ def _panels(groups: list[list[FamilyCurve]]) -> list[Axes]:
     grid = figure.add_gridspec(
         rows,
         columns,
-        left=0.56 / width,
+        left=0.6 / width,
         right=1 - 0.06 / width,
         top=1 - 0.3 / total,
         bottom=0.8 / total,
@@ -179,7 +179,9 @@ def _draw_panel(
     guides = draw_guides(ax, [f.regularity for f in families], start, stop, first) if counted else []
     ax.set_xlabel(SIZE_LABELS.get(x, x))
     ax.set_ylabel(NORM_LABELS.get(norm, f"{norm} error"))
+    small_labels(ax)
     place_end_labels(ax, ends + guides, data_end=stop)
+    _narrow_legend(ax, stop)
     trim_axis(ax, start, stop)
     attach_numbers(ax, rows)
 
@@ -241,6 +243,17 @@ def _panel_legend(ax: Axes, families: list[FamilyCurve]) -> None:
         ax.legend(
             handles=handles, loc="lower left", fontsize=6.5, borderaxespad=0.2, handletextpad=0.3, labelspacing=0.25
         )
+
+
+def _narrow_legend(ax: Axes, stop: float) -> None:
+    """Makes the text of a panel's legend smaller if it would reach into the label column."""
+    legend = ax.get_legend()
+    if legend is None:
+        return
+    box = legend.get_window_extent()
+    scale = (ax.transData.transform((stop, 1))[0] - box.x0) / box.width
+    for text in legend.get_texts() if scale < 1 else []:
+        text.set_fontsize(max(MIN_SIZE, 0.92 * scale * text.get_fontsize()))
 
 
 def _figure_legend(panels: list[Axes], families: list[FamilyCurve]) -> None:

@@ -134,3 +134,10 @@ def figure_of(artist: Any) -> Figure:
             f"ax must be a matplotlib Axes or Figure. Got {type(root).__name__}. Pass what a plot function returned."
         )
     return root
+
+
+def small_labels(ax: Axes) -> None:
+    """Gives the scales of an Axes this library's sizes, whatever settings it was made with."""
+    ax.tick_params(labelsize=STYLE["xtick.labelsize"])
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set_fontsize(STYLE["axes.labelsize"])
