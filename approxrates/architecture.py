@@ -21,7 +21,7 @@ Slices = tuple[slice, slice | None]
 class Dense:
     """A fully connected network: ``depth`` hidden layers of ``width`` units, and an affine output layer.
 
-    The flat parameter vector holds for each layer the weight, row-major ``(n_out, n_in)``, then the bias if there is one.
+    The flat parameter vector holds for each layer the weight, row-major ``(n_out, n_in)``, then the bias if it has one.
     Any field may be an axis; the object is then a template, and ``axes.variants`` makes the concrete ones.
 
     Attributes:

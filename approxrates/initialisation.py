@@ -1,4 +1,17 @@
-"""Starting weights of dense networks: random, from one seed per replica, with the signal kept at every depth."""
+"""Starting weights of dense networks: random, from one seed per replica, with the signal kept at every depth.
+
+A gain computed for infinite width does not keep the signal of a narrow deep network: at width 8 its fluctuations
+multiply from layer to layer, for ``relu2`` doubly exponentially, and even where the size of the signal is kept it
+becomes constant over the domain. So each layer is fitted to the signal that reaches it (as in Mishkin & Matas 2016,
+arXiv:1511.06422, and Salimans & Kingma 2016, arXiv:1602.07868), on fixed points of ``[0, 1]^d``:
+
+1. The rows of a hidden layer are orthonormal, those of the first and last normal.
+2. Their common scale makes the standard deviation *over the domain*, root mean square over the units, the number of the
+   activation's :class:`~approxrates.activations.InitRule`; of the outputs, 0.5.
+3. Biases put zero, where most activations bend, at the value of a random point of the domain, so no unit is dead; for
+   a share of the units of hinge-like activations instead just outside the range of the signal, so that the folds do not
+   multiply at every layer. Outputs have mean zero.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +31,15 @@ def design_points(dim: int, n: int = N_POINTS) -> Array:
     """Points that fill the unit cube evenly, shape ``(dim, n)``: a grid in one dimension, else a Kronecker sequence.
 
     Reference:
-        Roberts (2018), the generalised golden ratio: the steps are powers of the root of ``g^(dim+1) = g + 1``.
+        Roberts (2018), "The unreasonable effectiveness of quasirandom sequences": the steps are powers of the root of
+        ``g^(dim+1) = g + 1``.
     """
     if dim == 1:
         return np.linspace(0.0, 1.0, n)[None, :]
-    ratio = 2.0
+    root = 2.0
     for _ in range(60):
-        ratio = (1.0 + ratio) ** (1.0 / (dim + 1))
-    steps = ratio ** -np.arange(1.0, dim + 1.0)
+        root = (1.0 + root) ** (1.0 / (dim + 1))
+    steps = root ** -np.arange(1.0, dim + 1.0)
     points: Array = (0.5 + steps[:, None] * np.arange(n)[None, :]) % 1.0
     return points
 
@@ -41,26 +55,50 @@ def initialise(shapes: Sequence[tuple[int, int]], activation: str, bias: bool, s
     """
     kind = get(activation)
     generators = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
-    signal = np.broadcast_to(design_points(shapes[0][1]), (len(seeds), shapes[0][1], N_POINTS))
+    n = len(generators)
+    signal: Array = np.broadcast_to(design_points(shapes[0][1]), (n, shapes[0][1], N_POINTS))
     columns: list[Array] = []
     for index, (n_out, n_in) in enumerate(shapes):
-        last = index == len(shapes) - 1
-        scales = np.full(n_out, OUTPUT_SCALE) if last else _scales(kind, n_out, first=index == 0)
+        inner, last = 0 < index < len(shapes) - 1, index == len(shapes) - 1
         draws = np.stack([g.standard_normal((n_out, n_in)) for g in generators])
-        knots = np.stack([g.integers(0, N_POINTS, n_out) for g in generators])
-        z = draws @ signal
-        shift = z.mean(axis=2) if last else np.take_along_axis(z, knots[:, :, None], axis=2)[:, :, 0]
+        z = (rows := _orthonormal(draws) if inner else draws) @ signal
         spread = np.sqrt(z.var(axis=2).mean(axis=1, keepdims=True))
-        gain = scales / np.where(spread > 0.0, spread, 1.0)
-        columns.append((draws * gain[:, :, None]).reshape(len(seeds), -1))
+        wanted = np.full((1, n_out), OUTPUT_SCALE) if last else _wanted_scales(kind, n_out, inner)
+        gain = wanted / np.where(spread > 0.0, spread, 1.0)
+        zero = z.mean(axis=2) if last else _zeros(kind, z, inner, generators)
+        z = (z - bias * zero[:, :, None]) * gain[:, :, None]
+        if not last:
+            # Without a bias a layer of relu units may be dead as a whole; its mirror image then is not.
+            signal = kind(z)
+            gain = np.where((signal.var(axis=2) > 0.0).any(axis=1)[:, None], gain, -gain)
+            signal = kind(np.where(gain[:, :, None] < 0.0, -z, z))
+        columns.append((rows * gain[:, :, None]).reshape(n, -1))
         if bias:
-            columns.append(-shift * gain)
-        z = z * gain[:, :, None] - (shift * gain)[:, :, None] * bias
-        signal = z if last else kind(z)
+            columns.append(-zero * gain)
     return np.concatenate(columns, axis=1)
 
 
-def _scales(kind: Activation, width: int, *, first: bool) -> Array:
-    """The standard deviation that each unit's pre-activation shall have over the domain."""
-    units = [get(code) for code in kind.units(width)]
-    return np.array([unit.first_scale if first else unit.hidden_scale for unit in units])
+def _orthonormal(draws: Array) -> Array:
+    """Random rotations, uniformly distributed (Mezzadri 2007, arXiv:math-ph/0609050), from square normal matrices."""
+    q, r = np.linalg.qr(draws)
+    rotations: Array = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
+    return rotations
+
+
+def _wanted_scales(kind: Activation, width: int, inner: bool) -> Array:
+    """The standard deviation that each unit's pre-activation shall have over the domain, shape ``(1, width)``."""
+    rules = [get(code).init for code in kind.units(width)]
+    return np.array([[rule.hidden_scale if inner else rule.first_scale for rule in rules]])
+
+
+def _zeros(kind: Activation, z: Array, inner: bool, generators: Sequence[np.random.Generator]) -> Array:
+    """The value of each unit's signal ``z``, shape ``(N, width, points)``, that its bias shall move to zero."""
+    width = z.shape[1]
+    rules = [get(code).init for code in kind.units(width)]
+    knots = np.stack([g.integers(0, N_POINTS, width) for g in generators])
+    passes = np.stack([g.uniform(size=width) for g in generators]) < np.array([rule.pass_through for rule in rules])
+    margins = np.stack([g.uniform(size=width) for g in generators]) * np.array([rule.margin for rule in rules])
+    inside = np.take_along_axis(z, knots[:, :, None], axis=2)[:, :, 0]
+    outside = z.min(axis=2) - margins * np.ptp(z, axis=2)
+    zeros: Array = np.where(passes, outside, inside) if inner else inside
+    return zeros

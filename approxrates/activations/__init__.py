@@ -1,21 +1,22 @@
 """The table of activations: every network unit's function, looked up by name.
 
-Names may carry a parameter, ``"sin:30"`` is ``sin(30 t)``, or two kinds, ``"relu+sin"`` is a layer whose first half of the
+Names may carry a parameter, ``"sin:30"`` is ``sin(30 t)``, or two kinds: ``"relu+sin"`` is a layer whose first half of
 units is relu and whose second half is sine (the deep Fourier family of Yarotsky & Zhevnerchuk 2020, arXiv:1906.09477).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 from collections.abc import Callable
 
-from approxrates.activations import piecewise, smooth
-from approxrates.activations.base import Activation, Family, Kernel
+from approxrates.activations import conformance, piecewise, smooth
+from approxrates.activations.base import Activation, Family, InitRule, Kernel
 from approxrates.activations.piecewise import piecewise_polynomial
 from approxrates.layers import IDENTITY
 
-__all__ = ["Activation", "Family", "Kernel", "get", "names", "piecewise_polynomial", "register"]
+__all__ = ["Activation", "Family", "InitRule", "Kernel", "get", "names", "piecewise_polynomial", "register"]
 
 _TABLE: dict[str, Activation] = {row.name: row for row in (*piecewise.ROWS, *smooth.ROWS)}
 _MAKERS: dict[str, Callable[[str, float], Activation]] = {
@@ -90,8 +91,6 @@ def _mixed(first: Activation, second: Activation) -> Activation:
         first.function,
         first.slope if second.slope is not None else None,
         degree=max(d for d in degrees if d is not None) if polynomial else None,
-        hidden_scale=first.hidden_scale,
-        first_scale=first.first_scale,
         parts=(first, second),
     )
 
@@ -106,10 +105,39 @@ def _imported(name: str, module: str, attribute: str) -> Activation:
         ) from None
     if not isinstance(found, Activation):
         raise ValueError(f"{name!r} must be an Activation. Got {type(found).__name__}.")
-    return found
+    return dataclasses.replace(found, name=name)
 
 
 def register(activation: Activation) -> Activation:
-    """Add an activation of your own to the table."""
+    """Add an activation of your own to the table, after checking what it claims.
+
+    It then works by its name wherever an activation does, in this process. Worker processes know it by the name
+    ``"module:attribute"`` of a module that they can import.
+
+    Args:
+        activation: Its name must be new and a plain identifier.
+
+    Returns:
+        The same activation.
+
+    Raises:
+        TypeError: If it is not an :class:`Activation`.
+        ValueError: For a name that is taken or not plain, and for the first claim that does not hold: values or
+            derivative not finite or not elementwise, numpy and torch at odds, or a wrong derivative, degree or period.
+
+    Example:
+        >>> relu4 = piecewise_polynomial("relu4", [0.0], [[0], [0, 0, 0, 0, 1]])
+        >>> register(relu4) is get("relu4")
+        True
+    """
+    if not isinstance(activation, Activation):
+        raise TypeError(
+            f"register needs an Activation. Got {type(activation).__name__}. Write register(Activation(...))."
+        )
+    if not activation.name.isidentifier():
+        raise ValueError(f"name must be a plain identifier. Got {activation.name!r}. Write e.g. name='my_relu'.")
+    if activation.name in _TABLE or activation.name == IDENTITY:
+        raise ValueError(f"name must be new. Got {activation.name!r}, which is taken. Use another name.")
+    conformance.check(activation)
     _TABLE[activation.name] = activation
     return activation

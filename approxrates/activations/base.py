@@ -17,7 +17,7 @@ Forward = Callable[[Any, Any], None]
 """``(z, out)``: writes ``sigma(z)`` into ``out``; torch tensors."""
 
 Chain = Callable[[Any, Any, Any, Any], None]
-"""``(z, h, delta, scratch)``: ``delta *= sigma'(z)`` in place, ``h = sigma(z)``; ``scratch`` may be spoilt, or is None."""
+"""``(z, h, delta, scratch)``: ``delta *= sigma'(z)`` in place; ``h = sigma(z)``; ``scratch`` may be spoilt, or None."""
 
 
 class Family(StrEnum):
@@ -61,6 +61,37 @@ class Kernel:
     in_place: bool = False
 
 
+@dataclass(frozen=True)
+class InitRule:
+    """How a layer is started so that the signal lives at every depth (see :mod:`approxrates.initialisation`).
+
+    Attributes:
+        hidden_scale: Standard deviation over the domain of the pre-activations, from the second hidden layer on.
+        first_scale: The same for the first hidden layer.
+        pass_through: Share of the units, from the second hidden layer on, that have their whole signal on the right of
+            zero, where the activation bends little; the others bend inside the domain.
+        margin: How far on the right at most, in lengths of the signal's range.
+
+    Raises:
+        ValueError: If a scale is not positive, or the share is outside [0, 1).
+    """
+
+    hidden_scale: float = 1.0
+    first_scale: float = 1.0
+    pass_through: float = 0.0
+    margin: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not (0.0 < self.hidden_scale < math.inf and 0.0 < self.first_scale < math.inf):
+            raise ValueError(
+                f"scales must be positive. Got {self.hidden_scale} and {self.first_scale}. Write e.g. 1.0."
+            )
+        if not (0.0 <= self.pass_through < 1.0 and 0.0 <= self.margin < math.inf):
+            raise ValueError(
+                f"pass_through must lie in [0, 1) and margin be >= 0. Got {self.pass_through} and {self.margin}."
+            )
+
+
 @dataclass(frozen=True, eq=False)
 class Activation:
     """One activation function, evaluated elementwise on numpy arrays or torch tensors.
@@ -69,17 +100,15 @@ class Activation:
         name: What :func:`approxrates.activations.get` knows it by.
         family: Where the theory of the phase diagram puts it.
         function: ``(z, xp) -> sigma(z)`` with ``xp`` numpy or torch.
-        slope: ``(z, xp) -> sigma'(z)``, at a break-point the value of either side or between; None for functions that have
-            no useful derivative: these serve constructions only.
+        slope: ``(z, xp) -> sigma'(z)``, at a break-point the value of either side or between; None for functions that
+            have no useful derivative: these serve constructions only.
         degree: Highest degree of the pieces of a piecewise polynomial, else None.
         breakpoints: Where the function is not smooth, ascending; of one period if there is a period.
         period: ``T > 0`` with ``sigma(t + T) = sigma(t) + drift`` for all ``t``, or None.
         drift: What is gained over one period: 0 for a periodic function, not for ``floor`` or ``snake``.
-        pieces: Polynomials in ``t`` as coefficients, constant first: one left of each break-point and one right of the
-            last; with a period, one right of each break-point. None if not given, or not polynomial.
-        hidden_scale: Standard deviation over the domain that the initialisation gives to pre-activations, from the second
-            hidden layer on.
-        first_scale: The same for the first hidden layer.
+        pieces: Polynomials in ``t`` as coefficients, constant first: one left of each break-point and one right of
+            the last; with a period, one right of each break-point. None if not given, or not polynomial.
+        init: How networks of it are started.
         kernel: Fast torch passes; without it they go through ``function`` and ``slope``.
         parts: For a mixed layer the activations of its units, a first and a second half; else empty.
 
@@ -96,8 +125,7 @@ class Activation:
     period: float | None = None
     drift: float = 0.0
     pieces: tuple[tuple[Fraction, ...], ...] | None = None
-    hidden_scale: float = 1.0
-    first_scale: float = 1.0
+    init: InitRule = InitRule()
     kernel: Kernel | None = None
     parts: tuple[Activation, ...] = ()
 
@@ -110,8 +138,6 @@ class Activation:
             raise ValueError(f"breakpoints must be strictly increasing. Got {self.breakpoints}.")
         if self.period is not None and not (0.0 < self.period < math.inf):
             raise ValueError(f"period must be a positive number, or None. Got period={self.period}.")
-        if not (0.0 < self.hidden_scale < math.inf and 0.0 < self.first_scale < math.inf):
-            raise ValueError(f"init scales must be positive. Got {self.hidden_scale} and {self.first_scale}.")
         if self.pieces is not None:
             expected = len(self.breakpoints) + (self.period is None)
             if len(self.pieces) != expected:
@@ -178,7 +204,7 @@ class Activation:
         return value + shift
 
     def units(self, width: int) -> tuple[str, ...]:
-        """The code of each unit of a layer: one name; for a mixed layer a first half of one and a second of the other."""
+        """The code of each unit of a layer: one name; of a mixed layer a first half of one, then the other."""
         if not self.parts:
             return (self.name,) * width
         first = split_at(width)

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from approxrates.activations.base import Activation, Family, Kernel, polynomials
+from approxrates.activations.base import Activation, Family, InitRule, Kernel, polynomials
 
 LINEAR, POLYNOMIAL = Family.PIECEWISE_LINEAR, Family.PIECEWISE_POLYNOMIAL
+
+# Chosen by what Adam reached in 500 steps on rough and smooth 1-D targets at width 8 and depth 4 to 24.
+HINGE = InitRule(pass_through=0.5)
+POWER = InitRule(hidden_scale=0.5, pass_through=0.75, margin=1.0)
+CUBE = InitRule(hidden_scale=0.5, pass_through=0.75, margin=2.0)
 
 
 def _positive(z: Any, xp: Any) -> Any:
@@ -151,6 +156,7 @@ def leaky_relu(name: str, slope: float) -> Activation:
         degree=1,
         breakpoints=(0.0,),
         pieces=polynomials((0, slope), (0, 1)),
+        init=HINGE,
         kernel=Kernel(forward, chain, in_place=True),
     )
 
@@ -165,6 +171,7 @@ ROWS: tuple[Activation, ...] = (
         degree=1,
         breakpoints=(0.0,),
         pieces=polynomials((0,), (0, 1)),
+        init=HINGE,
         kernel=Kernel(_relu_forward, _relu_chain, in_place=True),
     ),
     leaky_relu("leaky_relu", 0.01),
@@ -186,6 +193,7 @@ ROWS: tuple[Activation, ...] = (
         degree=1,
         breakpoints=(0.0,),
         pieces=polynomials((0, -1), (0, 1)),
+        init=HINGE,
         kernel=Kernel(_abs_forward, _abs_chain),
     ),
     Activation(
@@ -196,6 +204,7 @@ ROWS: tuple[Activation, ...] = (
         degree=2,
         breakpoints=(0.0,),
         pieces=polynomials((0,), (0, 0, 1)),
+        init=POWER,
         kernel=Kernel(_relu2_forward, _relu2_chain),
     ),
     Activation(
@@ -206,6 +215,7 @@ ROWS: tuple[Activation, ...] = (
         degree=3,
         breakpoints=(0.0,),
         pieces=polynomials((0,), (0, 0, 0, 1)),
+        init=CUBE,
         kernel=Kernel(_relu3_forward, _relu3_chain),
     ),
     Activation(
@@ -241,6 +251,7 @@ ROWS: tuple[Activation, ...] = (
         degree=2,
         breakpoints=(0.0,),
         pieces=polynomials((0, 0, -1), (0, 0, 1)),
+        init=POWER,
         kernel=Kernel(_xabsx_forward, _xabsx_chain),
     ),
     Activation(
@@ -252,8 +263,7 @@ ROWS: tuple[Activation, ...] = (
         breakpoints=(0.25, 0.75),
         period=1.0,
         pieces=polynomials((2, -4), (-4, 4)),
-        hidden_scale=0.16,
-        first_scale=1.0,
+        init=InitRule(hidden_scale=0.08, first_scale=0.6),
     ),
     Activation(
         "heaviside",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from approxrates.activations.base import Activation, Family, Kernel
+from approxrates.activations.base import Activation, Family, InitRule, Kernel
 
 TWO_PI = 2.0 * math.pi
 _ROOT_HALF = math.sqrt(0.5)
@@ -52,7 +52,7 @@ def _tanh_chain(z: Any, h: Any, delta: Any, scratch: Any) -> None:
 
 
 def sine(name: str, omega: float | None = None) -> Activation:
-    """``sin(omega t)``; without ``omega`` the sine of period 1, ``sin(2 pi t)``, reduced to one period without error."""
+    """``sin(omega t)``; without ``omega`` the sine of period 1, ``sin(2 pi t)``, reduced to one period exactly."""
     if omega is not None and not 0.0 < omega < math.inf:
         raise ValueError(f"sin needs a positive frequency. Got {omega}. Write e.g. sin:30 for sin(30 t).")
     w = TWO_PI if omega is None else omega
@@ -78,8 +78,7 @@ def sine(name: str, omega: float | None = None) -> Activation:
         lambda z, xp: xp.sin(reduced(z, xp)),
         lambda z, xp: w * xp.cos(reduced(z, xp)),
         period=TWO_PI / w,
-        hidden_scale=1.0 / w,
-        first_scale=TWO_PI / w,
+        init=InitRule(hidden_scale=0.5 / w, first_scale=0.6 * TWO_PI / w),
         kernel=Kernel(forward, chain),
     )
 
@@ -110,8 +109,7 @@ def snake(name: str, a: float = 1.0) -> Activation:
         lambda z, xp: 1.0 + xp.sin(2.0 * a * z),
         period=math.pi / a,
         drift=math.pi / a,
-        hidden_scale=1.0 / a,
-        first_scale=1.0 / a,
+        init=InitRule(hidden_scale=0.5 / a, first_scale=2.0 / a),
         kernel=Kernel(forward, chain),
     )
 
@@ -124,6 +122,7 @@ ROWS: tuple[Activation, ...] = (
         Family.SMOOTH,
         lambda z, xp: xp.tanh(z),
         lambda z, xp: 1.0 - xp.tanh(z) ** 2,
+        init=InitRule(hidden_scale=0.8, first_scale=1.5),
         kernel=Kernel(_tanh_forward, _tanh_chain, in_place=True),
     ),
     Activation(
