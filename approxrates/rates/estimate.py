@@ -33,7 +33,8 @@ class Estimate:
         per_draw: Exponents of the draws' own curves, shape ``(draws,)``; NaN where unknown.
         replicates: Pseudo-values, shape ``(draws,)``, or empty with one draw.
         parts: Variance of ``value``: between draws, between sizes.
-        seed_variance: Variance of ``value`` under resampling of seeds.
+        seed_variance: Variance of ``value`` under resampling of seeds, from that of the median cell: the mean would be
+            ruled by single bad runs, which the median over seeds has kept out of the estimate.
         drift: Change of the local rate over the sizes that are not floor; positive if the curve steepens.
         drift_level: P-value of that change.
         constant: ``C``.
@@ -113,7 +114,7 @@ def _estimate(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: fl
     freedom = len(x) - law.jacobian.shape[2]
     size_variance = _size_scatter(own.residuals, law.weights[0], law.jacobian[0]) * float(lever @ lever)
     parts, replicates = _parts(law.exponents, size_variance, freedom)
-    seeds = float(np.nansum((lever / len(cells)) ** 2 * noise[present][:, kept]))
+    seeds = float(np.nanmedian(noise[present][:, kept])) * float(lever @ lever) / len(cells)
     half = max(half_width(parts), half_width(((seeds, math.inf), (size_variance, math.inf))))
     drift, drift_level = _drift(x, law, own)
     own_exponents = np.where((own.weights > 0).sum(axis=1) >= MIN_SIZES, own.exponents, np.nan)
@@ -155,16 +156,16 @@ def _size_scatter(residuals: Array, weights: Array, design: Array) -> float:
     scatter of their slopes already. Residuals are Huber-weighted, and scaled up again for it (Huber 1973, Ann. Statist. 1,
     799-821).
     """
-    n, k = residuals.shape
+    n, k = int(residuals.shape[0]), int(residuals.shape[1])
     freedom = k - design.shape[1]
     pulled: Array = residuals * weights / float(np.mean(weights == 1))
-    pulled = pulled - (pulled @ np.linalg.pinv(design).T) @ design.T
-    shared = pulled.mean(axis=0)
+    pulled -= (pulled @ np.linalg.pinv(design).T) @ design.T
+    shared: Array = pulled.mean(axis=0)
     if n == 1:
         return float(shared @ shared) / freedom
-    between_sizes = n * float(shared @ shared) / freedom
+    between_sizes = float(n * (shared @ shared)) / freedom
     rest = float(((pulled - shared) ** 2).sum()) / ((n - 1) * freedom)
-    return max(0.0, between_sizes - rest) / n
+    return max(0.0, (between_sizes - rest) / n)
 
 
 def _parts(estimates: Array, size_variance: float, freedom: float) -> tuple[Parts, Array]:
