@@ -27,17 +27,31 @@ def table(draws=3):
         for activation, scale, p in (("relu", 1.0, 0.5), ("sin", 1.0, 0.5), ("tanh", 4.0, 0.2)):
             for draw in range(draws):
                 rows += [
-                    {"target": target, "smoothness": r, "target_seed": draw, "activation": activation, "replica": s, "start": "random",
-                     "n_params": n, "error_sup": scale * n**-p * np.exp(0.05 * rng.normal()), "error_l2": 0.3 * scale * n**-p,
-                     "information_rich": r < 1, "seconds": 0.1}
-                    for n in SIZES for s in range(2)
+                    {
+                        "target": target,
+                        "smoothness": r,
+                        "target_seed": draw,
+                        "activation": activation,
+                        "replica": s,
+                        "start": "random",
+                        "n_params": n,
+                        "error_sup": scale * n**-p * np.exp(0.05 * rng.normal()),
+                        "error_l2": 0.3 * scale * n**-p,
+                        "information_rich": r < 1,
+                        "seconds": 0.1,
+                    }
+                    for n in SIZES
+                    for s in range(2)
                 ]
     return pd.DataFrame(rows)
 
 
 def with_failures():
     frame = table().assign(status="ok", error=None)
-    frame.loc[3, ["status", "error"]] = ["failed", 'RuntimeError: no <b>luck</b> in "/home/someone/secret/fit.py", line 3\nTraceback']
+    frame.loc[3, ["status", "error"]] = [
+        "failed",
+        'RuntimeError: no <b>luck</b> in "/home/someone/secret/fit.py", line 3\nTraceback',
+    ]
     frame.loc[4, "status"] = "diverged"
     return frame
 
@@ -82,7 +96,13 @@ def page(folder):
 def test_all_files_are_written(folder):
     names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     figures = ("phase-smoothness", "rates", "rates-l2", "comparison-activation", "targets")
-    assert names == {"report.html", "README.md", "rates.csv", "runs.csv", *(f"figures/{f}.{s}" for f in figures for s in ("svg", "pdf", "csv"))}
+    assert names == {
+        "report.html",
+        "README.md",
+        "rates.csv",
+        "runs.csv",
+        *(f"figures/{f}.{s}" for f in figures for s in ("svg", "pdf", "csv")),
+    }
 
 
 def test_a_report_written_again_has_the_same_bytes(folder, tmp_path):
@@ -141,7 +161,11 @@ def test_readme_shows_figures_that_exist_and_says_what_was_found(folder):
     for link in re.findall(r"\]\(([^)]+)\)", text):
         assert (folder / link).exists(), link
     assert text.startswith("# three-activations\n")
-    for piece in ("W counts weights and biases that are not structurally zero", "Faber tree, r = 0.5 (classical rate r/d = 0.5", "**tanh**: p = 0.2"):
+    for piece in (
+        "W counts weights and biases that are not structurally zero",
+        "Faber tree, r = 0.5 (classical rate r/d = 0.5",
+        "**tanh**: p = 0.2",
+    ):
         assert piece in text
 
 
@@ -149,7 +173,10 @@ def test_findings_name_the_best_family_and_its_lead_with_an_interval():
     records = records_from_table(table(draws=6))
     lines = dict(target_findings(records))["Faber tree, r = 0.5 (classical rate r/d = 0.5, information-rich)"]
     sentence = next(line for line in lines if line.startswith("At equal W"))
-    assert re.match(r"At equal W, (relu|sin) has the smallest sup errors; the errors of the others are larger by the factors tanh", sentence)
+    assert re.match(
+        r"At equal W, (relu|sin) has the smallest sup errors; the errors of the others are larger by the factors tanh",
+        sentence,
+    )
     factor = float(re.search(r"tanh ([\d.]+) \[", sentence)[1])
     assert factor == pytest.approx(4 * np.exp(0.3 * np.mean(np.log(SIZES))), rel=0.05)
     assert re.search(r"not told apart from it: (relu|sin)", sentence)
@@ -218,7 +245,8 @@ def test_percent_is_told_with_its_counts():
 
 def test_inline_svg_keeps_the_drawing_and_renames_its_ids(tmp_path):
     (tmp_path / "a.svg").write_text(
-        '<?xml version="1.0"?>\n<!DOCTYPE svg>\n<svg width="7pt" height="5pt" viewBox="0 0 7 5">\n <metadata>\n x\n </metadata>\n'
+        '<?xml version="1.0"?>\n<!DOCTYPE svg>\n<svg width="7pt" height="5pt" viewBox="0 0 7 5">\n'
+        " <metadata>\n x\n </metadata>\n"
         '<path id="m1"/><use xlink:href="#m1" clip-path="url(#p2)"/></svg>\n'
     )
     text = inline_svg(tmp_path / "a.svg", "Title", "f")
@@ -236,20 +264,11 @@ def browser():
 
 
 def run_browser(browser, profile, *options):
-    command = [
-        browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--window-size=1100,5200", "
-        ""
-        ""
-        ""
-        ""--enable-logging=stderr", "
-        ""
-        ""
-        ""
-        ""
-        ""--v=0",
-        f"--user-data-dir={profile}", *options,
-    ]
+    flags = (
+        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update "
+        "disable-sync hide-scrollbars window-size=1100,5200 enable-logging=stderr v=0"
+    )
+    command = [browser, *(f"--{flag}" for flag in flags.split()), f"--user-data-dir={profile}", *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 
 
