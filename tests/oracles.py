@@ -23,7 +23,9 @@ RATIONAL = {
     "quadratic_bspline": lambda t: sum(
         (-1) ** k * math.comb(3, k) * max(t + Fraction(3, 2) - k, Fraction(0)) ** 2 for k in range(4)
     ) / 2,
-    "cubic_bspline": lambda t: sum((-1) ** k * math.comb(4, k) * max(t + 2 - k, Fraction(0)) ** 3 for k in range(5)) / 6,
+    "cubic_bspline": lambda t: sum(
+        (-1) ** k * math.comb(4, k) * max(t + 2 - k, Fraction(0)) ** 3 for k in range(5)
+    ) / 6,
 }  # fmt: skip
 
 

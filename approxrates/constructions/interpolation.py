@@ -11,13 +11,13 @@ The minimum is taken by ReLU alone: with ``E_0 = 0`` and ``E_s = relu(u_{s+1} - 
 ``T = relu(u_d - E_{d-1})``. ``E_s`` depends only on ``k_2 - k_1, ..., k_{s+1} - k_s`` and is shared by all knots of a
 diagonal.
 
-Float arithmetic. Input weights are ``N`` and biases whole numbers, so the knots are exactly ``k / N``. Nodal values are
-rounded to a common quantum, chosen so that every difference is a float64 number: in rational arithmetic the network
-interpolates the rounded values exactly, and they are off by at most 2^-52 of the largest output weight (or 2^-58 of the
-largest value, if that is more). Evaluation in float64 adds the rounding of the sum ``sum_k c_k T_k(x)``: where second
-differences are small the terms are too (for x^2 at most 4e-15 up to N = 256 at any point, and nothing at the knots and
-midpoints of a dyadic grid); for rough targets about ``2^-53 sum_k |c_k| T_k(x)``, in d = 1 of order ``2^-53 N^(2 - r)``,
-always far below the interpolation error ``N^-r``.
+Float arithmetic. Input weights are ``N`` and biases whole numbers, so the knots are exactly ``k / N``. Nodal values
+are rounded to a common quantum, chosen so that every difference is a float64 number: in rational arithmetic the
+network interpolates the rounded values exactly, and they are off by at most 2^-52 of the largest output weight (or
+2^-58 of the largest value, if that is more). Evaluation in float64 adds the rounding of the sum ``sum_k c_k T_k(x)``:
+where second differences are small the terms are too (for x^2 at most 4e-15 up to N = 256 at any point, and nothing at
+the knots and midpoints of a dyadic grid); for rough targets about ``2^-53 sum_k |c_k| T_k(x)``, in d = 1 of order
+``2^-53 N^(2 - r)``, always far below the interpolation error ``N^-r``.
 """
 
 from __future__ import annotations
