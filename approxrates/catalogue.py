@@ -174,8 +174,7 @@ def load_target_file(path: str | Path, **overrides: Any) -> Target:
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {error}") from None
     for key, value in overrides.items():
-        stated = target.parameters.get(key)
-        if key != "seed" and value != (math.inf if stated == "inf" else stated):
+        if key != "seed" and ("inf" if value == math.inf else value) != target.parameters.get(key):
             raise ValueError(f"{path}: {key} must be what the file states. Got {key}={value!r}. Edit the file.")
     return target
 

@@ -131,7 +131,8 @@ class FamilyClaims(Record):
 
 def _problem(error: ValidationError, model: type[BaseModel]) -> str:
     """The first problem of a record, in one line."""
-    first = error.errors()[0]
+    # A misspelt key also leaves the right one missing: the unknown key is the one to name.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         parts: dict[str, type[BaseModel]] = {"smoothness": SmoothnessClaim, "parameters": ParameterClaim}

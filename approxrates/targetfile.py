@@ -83,19 +83,34 @@ def _imported(where: str) -> Any:
 
 def _from_data(path: Path, record: TargetFile) -> Target:
     """Data points of a file."""
+    readers = {".npz": _read_npz, ".csv": _read_csv}
+    if path.suffix not in readers:
+        raise ValueError(f"data must be a .csv or .npz file. Got {path.name!r}.")
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                x, y = arrays["x"], arrays["y"]
-        elif path.suffix == ".csv":
-            first = path.read_text(encoding="utf-8").partition("\n")[0]
-            header = any(c.isalpha() and c not in "eE" for c in first)
-            rows = np.loadtxt(path, delimiter=",", skiprows=int(header), ndmin=2)
-            x, y = rows[:, :-1], rows[:, -1]
-        else:
-            raise ValueError(f"data must be a .csv or .npz file. Got {path.name!r}.")
+        x, y = readers[path.suffix](path)
     except OSError as error:
         raise ValueError(f"data file {path} must be readable. Got {error.strerror or error}. Check the path.") from None
     except KeyError as error:
         raise ValueError(f"data file {path} must hold arrays x and y. Got {error.args[0]}.") from None
+    except ValueError as error:
+        raise ValueError(f"data file {path} must hold numbers only. Got: {error}. Correct that line.") from None
     return Target.from_data(x, y, record.regularity(), name=record.name)
+
+
+def _read_npz(path: Path) -> tuple[Any, Any]:
+    """Arrays ``x`` and ``y`` of an archive."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["x"], arrays["y"]
+
+
+def _read_csv(path: Path) -> tuple[Any, Any]:
+    """Columns of coordinates, and the values in the last one; a first line that is no row of numbers is a heading."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        [float(cell) for cell in lines[0].split(",")]
+    except (IndexError, ValueError):
+        lines = lines[1:]
+    if not lines:
+        raise ValueError("no rows")
+    rows = np.loadtxt(lines, delimiter=",", ndmin=2)
+    return rows[:, :-1], rows[:, -1]
