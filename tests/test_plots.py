@@ -174,7 +174,7 @@ def test_spread_pushes_coincident_labels_apart_symmetrically_and_keeps_them_in_t
     assert np.allclose(spread([2, 8], [1, 1], 0, 10), [2, 8])
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 10])
+@pytest.mark.parametrize("count", [1, 3, 10])
 @pytest.mark.parametrize("gap", [0.0, 0.4], ids=["coincident", "apart"])
 def test_no_label_overlaps_and_all_are_inside_for_any_number_of_curves(count, gap):
     table = make_table([ROUGH], ACTIVATIONS[:count], draws=2, seeds=1, gap=gap, noise=0.0)
@@ -404,7 +404,7 @@ def test_targets_are_drawn_in_one_two_and_three_dimensions():
     x, y = ax.get_lines()[0].get_data()
     assert np.allclose(y, np.sin(5 * np.asarray(x)))
     image = ax.figure.axes[2].get_images()[0].get_array()
-    assert image[0, -1] == pytest.approx(math.sin(5 * (1 - 0.5 / 128 + 0.5 / 128 + 0.5)))
+    assert image[0, -1] == pytest.approx(math.sin(5 * (1 + 1 / 3)))
     assert_legible(ax)
 
 

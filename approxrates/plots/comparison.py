@@ -168,7 +168,15 @@ def _plain_log_ticks(ax: Axes) -> None:
     low, high = ax.get_xlim()
     decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     ticks: list[float] = []
-    for steps in ((1, 1.1, 1.2, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 2, 3, 5), (1, 1.5, 2, 5), (1, 2, 5), (1, 3), (1,)):
+    for steps in (
+        (1, 1.1, 1.2, 1.3, 1.5, 2, 3, 4, 5, 6, 7, 8, 9),
+        (1, 1.2, 1.5, 2, 3, 5, 7),
+        (1, 1.2, 1.5, 2, 3, 5),
+        (1, 1.5, 2, 5),
+        (1, 2, 5),
+        (1, 3),
+        (1,),
+    ):
         ticks = [t for k in decades for s in steps if low <= (t := float(f"{s}e{k}")) <= high]
         gaps = np.diff(np.log(ticks))
         if len(ticks) <= 6 and (len(gaps) == 0 or gaps.min() >= math.log(high / low) / 9):

@@ -98,6 +98,7 @@ def trim_axis(ax: Axes, start: float, stop: float) -> None:
     """Ends the x-axis where the data end, for the label column has no scale; writes few, short tick labels."""
     _settle_exits(ax, stop)
     low = ax.get_xlim()[0]
+    ax.spines[["top", "right"]].set_visible(False)
     ax.spines["bottom"].set_bounds(low, stop * (stop / start) ** 0.02)
     _few_ticks(ax.xaxis, low, stop * 1.0001)
     _few_ticks(ax.yaxis, *ax.get_ylim())

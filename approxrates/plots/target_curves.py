@@ -18,7 +18,7 @@ SIDE = 2**7  # cells per side of the image in d >= 2
 
 
 def plot_targets(targets: Target | Iterable[Target], ax: Axes | None = None) -> Axes:
-    """Targets over the unit cube: curves in d = 1, images in d = 2, the slice through the middle in d >= 3.
+    """Targets over the unit cube: curves in d = 1, images in d = 2, in d >= 3 a slice (other coordinates at 1/3).
 
     Args:
         targets: One target or several; several are drawn as small multiples.
@@ -98,15 +98,15 @@ def _draw(ax: Axes, target: Target) -> None:
 
 
 def _draw_image(ax: Axes, target: Target) -> None:
-    """The plane of the first two coordinates, the others at 1/2. Values are taken at cell centres."""
+    """The plane of the first two coordinates, the others at 1/3, where no dyadic level vanishes. Values at cell centres."""
     side = (np.arange(SIDE) + 0.5) / SIDE
     first, second = np.meshgrid(side, side, indexing="xy")
-    points = np.full((SIDE * SIDE, target.dim), 0.5)
+    points = np.full((SIDE * SIDE, target.dim), 1 / 3)
     points[:, 0], points[:, 1] = first.ravel(), second.ravel()
     values = np.asarray(target(points)).reshape(SIDE, SIDE)
     ax.imshow(values, origin="lower", extent=(0, 1, 0, 1), cmap="cividis", interpolation="nearest", rasterized=True)
     ax.set_xlabel("x₁", labelpad=1)
-    ax.set_ylabel("x₂" if target.dim == 2 else "x₂  (others at ½)", labelpad=1)
+    ax.set_ylabel("x₂" if target.dim == 2 else "x₂  (others at ⅓)", labelpad=1)
     rows = zip(first[::8, ::8].ravel(), second[::8, ::8].ravel(), values[::8, ::8].ravel(), strict=True)
     attach_numbers(ax, [{"target": _title(target), "x": a, "y": b, "value": v} for a, b, v in rows])
 
