@@ -33,11 +33,12 @@ class Rate:
         verdict: ``"determined"`` or ``"undetermined"``.
         reasons: Why: one sentence for everything left out, taken for granted or found wanting.
         per_draw: Exponent of each target draw's own curve, shape ``(draws,)``; NaN with fewer than four sizes.
-        replicates: Leave-one-draw-out pseudo-values of ``p``, shape ``(draws,)``: equal to ``per_draw`` for complete data
-            without floor or outliers, and the quantity that paired contrasts use. Empty with one draw.
-        parts: Contributions to the variance of ``value`` with degrees of freedom: between draws (if any), between sizes.
-        seed_variance: Variance of ``value`` under resampling of the seeds within every draw; the interval is never narrower
-            than seeds and sizes together make it.
+        replicates: Leave-one-draw-out pseudo-values of ``p``, shape ``(draws,)``: equal to ``per_draw`` for complete
+            data without floor or outliers, and the quantity that paired contrasts use. Empty with one draw.
+        parts: Contributions to the variance of ``value`` with degrees of freedom: between draws (if any), between
+            sizes.
+        seed_variance: Variance of ``value`` under resampling of the seeds within every draw; the interval is never
+            narrower than seeds and sizes together make it.
         n_params: Sizes, shape ``(k,)``.
         centre: Error at each size: geometric mean over draws of the ``statistic`` over seeds, shape ``(k,)``.
         spread: Quartiles of all errors at each size, shape ``(2, k)``.

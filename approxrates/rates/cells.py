@@ -75,10 +75,10 @@ def _numbers(name: str, values: Any) -> Array:
 
 
 def cell_centres(errors: Array, statistic: str) -> tuple[Array, Array]:
-    """log of the median or best error over seeds, and its variance under resampling of the seeds, each ``(draws, k)``.
+    """Log of the median or best error over seeds, and its variance under resampling of the seeds, each ``(draws, k)``.
 
-    The variance is that of the bootstrap, in closed form: a resample's order statistic is the j-th smallest error with a
-    known probability, so nothing is drawn at random. A cell with one seed has variance 0, an empty one is NaN.
+    The variance is that of the bootstrap, in closed form: a resample's order statistic is the j-th smallest error with
+    a known probability, so nothing is drawn at random. A cell with one seed has variance 0, an empty one is NaN.
 
     Reference:
         Maritz & Jarrett (1978), J. Amer. Statist. Assoc. 73, 194-196.

@@ -10,7 +10,6 @@ import numpy as np
 
 from approxrates.rates.base import Array, Mask, Parts, Rate, between, half_width
 
-
 Verdict = Literal["a falls faster", "b falls faster", "undecided"]
 
 
@@ -21,8 +20,8 @@ class RateDifference:
     Attributes:
         value: Difference of the exponents, first minus second.
         interval: 95 % interval of it.
-        error_ratio: Error of the first over the error of the second at equal ``n_params``: geometric mean over the common
-            range of sizes and over draws; NaN without a common range.
+        error_ratio: Error of the first over the error of the second at equal ``n_params``: geometric mean over the
+            common range of sizes and over draws; NaN without a common range.
         error_ratio_interval: 95 % interval of it.
         common_range: Smallest and largest size compared, or None.
         method: ``"paired"`` by target draw, or ``"welch"``.
@@ -43,14 +42,15 @@ class RateDifference:
 def compare_rates(a: Rate, b: Rate, *, paired: bool | None = None) -> RateDifference:
     """Difference of two exponents and ratio of the errors at matched sizes, each with a 95 % interval.
 
-    With equally many target draws (two or more) the contrast is paired: draw ``i`` of the one is taken to be draw ``i`` of the
-    other, and the interval is Student's t over the differences; otherwise it is Welch's. The scatter between sizes that the
-    draws share is added in both.
+    With equally many target draws (two or more) the contrast is paired: draw ``i`` of the one is taken to be draw
+    ``i`` of the other, and the interval is Student's t over the differences; otherwise it is Welch's. The scatter
+    between sizes that the draws share is added in both.
 
     Args:
         a: The first rate.
         b: The second rate.
-        paired: Whether equal rows of both are the same target draw; by default taken to be so if there are equally many.
+        paired: Whether equal rows of both are the same target draw; by default taken to be so if there are equally
+            many.
 
     Raises:
         TypeError: If one of the two is no Rate.
@@ -144,7 +144,7 @@ def _error_ratio(a: Rate, b: Rate, paired: bool) -> tuple[float, tuple[float, fl
 
 
 def _on_grid(rate: Rate, x: Array) -> Array:
-    """log of the errors of each draw, interpolated linearly in log size, shape ``(draws, len(x))``; NaN outside its sizes."""
+    """Log of the errors of each draw, interpolated linearly in log size, shape ``(draws, len(x))``; NaN outside its sizes."""
     curves = np.full((len(rate.draw_errors), len(x)), np.nan)
     for row, errors in zip(curves, rate.draw_errors, strict=True):
         known = np.isfinite(errors)

@@ -80,8 +80,9 @@ def estimate(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: flo
 def _floor_evidence(sizes: Array, logs: Array, log_power: float) -> tuple[bool, bool]:
     """Whether AICc prefers a floor, and whether it does not but the data do not exclude one either.
 
-    The criterion counts cells; each draw has a constant and an exponent of its own, and all share the floor. With one draw
-    this is AICc on the sizes. A floor is not excluded if it lowers the sum of squares by more than one mean square.
+    The criterion counts cells; each draw has a constant and an exponent of its own, and all share the floor. With one
+    draw this is AICc on the sizes. A floor is not excluded if it lowers the sum of squares by more than one mean
+    square.
     """
     if len(sizes) < FLOOR_FROM:
         return False, False
@@ -152,9 +153,9 @@ def _influence(design: Array, weights: Array) -> Array:
 def _size_scatter(residuals: Array, weights: Array, design: Array) -> float:
     """Variance of the deviation from the law that all draws share at a size (with one draw: of the residuals).
 
-    A two-way analysis of variance of the draws' own residuals, shape ``(draws, k)``: what the draws do not share is in the
-    scatter of their slopes already. Residuals are Huber-weighted, and scaled up again for it (Huber 1973, Ann. Statist. 1,
-    799-821).
+    A two-way analysis of variance of the draws' own residuals, shape ``(draws, k)``: what the draws do not share is in
+    the scatter of their slopes already. Residuals are Huber-weighted, and scaled up again for it (Huber 1973, Ann.
+    Statist. 1, 799-821).
     """
     n, k = int(residuals.shape[0]), int(residuals.shape[1])
     freedom = k - design.shape[1]

@@ -35,15 +35,15 @@ def fit_rate(
     r"""Exponent ``p`` of the power law ``E(W) = C W^{-p} (log W)^q`` with an optional floor.
 
     The law is fitted robustly to log errors. With six sizes or more a floor is always tried, and kept if the corrected
-    Akaike criterion prefers it; if it does not, but cannot exclude one, the interval covers both laws. Small sizes are left
-    out one by one while the local slope drifts (a test of curvature at 5 %, and a change of slope above 0.05); what was
-    left out and why is in ``reasons``. The exponent ``q`` is given, never fitted: over two decades ``p`` and ``q`` cannot
-    be told apart.
+    Akaike criterion prefers it; if it does not, but cannot exclude one, the interval covers both laws. Small sizes are
+    left out one by one while the local slope drifts (a test of curvature at 5 %, and a change of slope above 0.05);
+    what was left out and why is in ``reasons``. The exponent ``q`` is given, never fitted: over two decades ``p`` and
+    ``q`` cannot be told apart.
 
     The 95 % interval is Student's t over target draws (leave-one-draw-out pseudo-values) plus the scatter between sizes
     that all draws share, and never narrower than the scatter of seeds within the draws; with one draw it is Student's t
-    over the residuals. A rate is "undetermined" if the interval is wider than ``0.25 max(1, p)`` to either side or reaches
-    0, if the slope still drifts, or if fewer than four sizes or less than a factor of 8 in size remain.
+    over the residuals. A rate is "undetermined" if the interval is wider than ``0.25 max(1, p)`` to either side or
+    reaches 0, if the slope still drifts, or if fewer than four sizes or less than a factor of 8 in size remain.
 
     Args:
         n_params: Sizes, shape ``(k,)``, greater than 1 and strictly increasing.
@@ -54,7 +54,8 @@ def fit_rate(
         use: Sizes that may be used, boolean, shape ``(k,)``; all by default.
 
     Raises:
-        ValueError: If there are fewer than four sizes, they do not increase strictly, an error is not positive, or shapes
+        ValueError: If there are fewer than four sizes, they do not increase strictly, an error is not positive, or
+        shapes
             differ.
         TypeError: If sizes or errors are not numbers.
 

@@ -4,8 +4,9 @@ The law in log space, with ``x = log W``:
 
     log E = log( exp(c - p (x - mean x) + q log x) + exp(l) ),        ``l = -inf`` without a floor.
 
-It is fitted in log space by Levenberg-Marquardt iterations on all curves together, with Huber weights against single bad sizes.
-Taking logarithms before fitting matters: parabolas and least squares in linear space are biased even on noise-free data.
+It is fitted in log space by Levenberg-Marquardt iterations on all curves together, with Huber weights against single
+bad sizes. Taking logarithms before fitting matters: parabolas and least squares in linear space are biased even on
+noise-free data.
 
 Reference:
     Huber (1964), Ann. Math. Statist. 35, 73-101; Hurvich & Tsai (1989), Biometrika 76, 297-307 (AICc).
