@@ -13,7 +13,7 @@ from approxrates.errors.base import UNIT, ApproximationError, Array, Method, Pie
 from approxrates.errors.bracket import Bracket, enclose, start_level
 from approxrates.errors.breakpoints import pieces_of
 from approxrates.errors.grid import make_grid, search
-from approxrates.errors.quadrature import cell_rule, piece_rule, root_mean_square
+from approxrates.errors.quadrature import cell_rule, piece_rule, root_mean_square, sample_rule
 from approxrates.network import Network
 from approxrates.target import Target
 
@@ -181,7 +181,8 @@ def _by_pieces(target: Target) -> bool:
 
 def _shared_rule(target: Target) -> tuple[Array, Array, Array]:
     """Nodes, weights and target values that serve every network."""
-    points, weights = cell_rule(target.dim, target.base)
+    smooth = target.dim <= 3 and target.regularity.smoothness >= 2.0
+    points, weights = cell_rule(target.dim) if smooth else sample_rule(target.dim)
     return points, weights, target(points)
 
 

@@ -1,13 +1,12 @@
 """Nodes and weights on the unit cube for L2 distances.
 
-Two rules, chosen by the smoothness of the target:
+Three rules, chosen by the smoothness ``r`` of the target:
 
 - *Pieces* (d = 1, piecewise-linear network, ``r >= 2``): five Gauss--Legendre nodes on every cell of the network's
-  break-points merged with a uniform mesh. Exact for polynomials of degree 4 times affine pieces, to rounding; else
-  limited by the target.
-- *Cells* (otherwise): a tensor Gauss--Legendre rule on b-adic cells, the same nodes for all networks of a batch. Where
-  target or network is rough inside the cells it is a sampling rule: about 1 % in d = 1 (4,096 nodes), 2-3 % in d = 2,
-  3.
+  break-points merged with a uniform mesh. Exact to rounding if the target is a polynomial of degree 4 there.
+- *Cells* (other networks, ``r >= 2``): a tensor Gauss--Legendre rule on uniform cells, the same for all networks.
+- *Samples* (``r < 2``, or d > 3): one point in each uniform cell, at a place that is equidistributed over the cells, so
+  that no scale of a self-similar target is always met at the same phase. Good to about 1 %.
 """
 
 from __future__ import annotations
@@ -23,17 +22,23 @@ _NODES = {1: 2, 2: 2, 3: 3}
 _MANY = 1 << 14
 
 
-def cell_rule(dim: int, base: int) -> tuple[Array, Array]:
-    """Nodes ``(n, dim)`` and weights ``(n,)`` of the tensor rule; above ``dim = 3`` an equidistributed sequence."""
-    if dim > 3:
-        return equidistributed(_MANY, dim), np.full(_MANY, 1.0 / _MANY)
-    level = math.floor(math.log(_CELLS[dim]) / math.log(max(2, base)) + 1e-9)
-    x, w = _composite(np.linspace(0.0, 1.0, max(2, base) ** max(level, 1) + 1), _NODES[dim])
+def cell_rule(dim: int) -> tuple[Array, Array]:
+    """Nodes ``(n, dim)`` and weights ``(n,)`` of the tensor rule; ``dim <= 3``."""
+    x, w = _composite(np.linspace(0.0, 1.0, _CELLS[dim] + 1), _NODES[dim])
     points = np.stack(np.meshgrid(*[x] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
     weights = w
     for _ in range(dim - 1):
         weights = np.multiply.outer(weights, w)
     return points, weights.reshape(-1)
+
+
+def sample_rule(dim: int) -> tuple[Array, Array]:
+    """One node in each of as many cells as the tensor rule has nodes, with equal weights; above d = 3 no cells."""
+    if dim > 3:
+        return equidistributed(_MANY, dim), np.full(_MANY, 1.0 / _MANY)
+    n_cells = _CELLS[dim] * _NODES[dim]
+    cells = np.stack(np.meshgrid(*[np.arange(n_cells)] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
+    return (cells + equidistributed(len(cells), dim)) / n_cells, np.full(len(cells), 1.0 / len(cells))
 
 
 def piece_rule(mesh: Array) -> tuple[Array, Array]:
