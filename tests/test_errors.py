@@ -215,6 +215,25 @@ def test_l2_in_two_dimensions_equals_its_closed_form():
     assert error.sup[0] == 1.0
 
 
+@pytest.mark.parametrize("dim", [1, 2])
+def test_l2_of_a_weierstrass_function_is_that_of_its_orthogonal_terms(dim):
+    """Cosines of different frequencies are orthogonal: the squared norm is half the sum of the squared amplitudes."""
+    target = ar.load_target("weierstrass", smoothness=0.5, dim=1, seed=0, levels=20)
+    if dim == 2:
+        one = target
+        target = from_function(lambda x: one(x[:, :1]) * one(x[:, 1:]), dim=2, smoothness=0.5)
+    network = Network((Layer(np.zeros((1, dim)), None, ("identity",)),))
+    norm = math.sqrt(sum(2.0**-k for k in range(20)) / 2)
+    assert ar.approximation_error(network, target, budget=20_000).l2 == pytest.approx(norm**dim, rel=0.01)
+
+
+def test_the_gap_is_relative_to_the_lower_end():
+    error = ar.approximation_error(construct("interpolation", TREE, cells=16), TREE)
+    assert error.gap == (error.sup[1] - error.sup[0]) / error.sup[0]
+    assert dataclasses.replace(error, sup=(0.0, 0.0)).gap == 0.0
+    assert dataclasses.replace(error, sup=(0.0, 1.0)).gap == math.inf
+
+
 def test_errors_on_data_are_those_of_the_points():
     x, y = np.array([0.0, 0.25, 1.0]), np.array([0.0, 1.0, 0.5])
     network = Network((Layer(np.array([[1.0]]), None, ("identity",)),))
