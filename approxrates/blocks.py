@@ -248,7 +248,7 @@ def _constructions(value: Any) -> tuple[Construction, ...]:
     for item in found:
         if not isinstance(item, Construction):
             raise TypeError(
-                f"constructions must be Constructions. Got {item!r}. Write ar.Construction('interpolation', n_params=500)."
+                f"constructions must be Constructions. Got {item!r}. Write ar.Construction(name, n_params=500)."
             )
     return tuple(found)
 

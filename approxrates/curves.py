@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from approxrates import activations
 from approxrates.phase import PhasePoint, place
 from approxrates.rates import Rate, fit_rate
 from approxrates.regularity import Regularity
@@ -50,11 +52,12 @@ class FamilyCurve:
         errors: Errors in ``norm``, shape ``(draws, k, seeds)``; NaN where a run is missing or has failed.
         draws: Target seeds, one for each row of ``errors``.
         rate: Fitted rate, or None with fewer than four sizes.
-        point: Place on the phase diagram, or None without a rate or for an infinitely smooth target.
+        point: Place on the phase diagram, or None without a rate.
         regularity: What is known about the target.
         activation: Activation code.
         method: ``"train"`` or ``"construct"``.
-        depth_exponent: The exponent of depth ~ n_params^a along the family: 1 at fixed width, 0 at fixed depth.
+        depth_exponent: The exponent of depth ~ n_params^a along the family: 1 at fixed width, 0 at fixed depth;
+            None if unknown.
         limited: Mask ``(k,)``: the error is known to be limited by optimisation there.
         failed_fraction: Share of runs without a usable network, shape ``(k,)``.
         x: What ``sizes`` counts.
@@ -71,7 +74,7 @@ class FamilyCurve:
     regularity: Regularity
     activation: str
     method: str
-    depth_exponent: float
+    depth_exponent: float | None
     limited: NDArray[np.bool_]
     failed_fraction: NDArray[np.float64]
     x: str = "n_params"
@@ -83,12 +86,9 @@ class FamilyCurve:
         return np.array([_median(self.errors[:, i]) for i in range(len(self.sizes))])
 
     def restricted(self, draws: Sequence[Any]) -> FamilyCurve:
-        """The same family with only these target draws, in this order; the rate is fitted again, the place left out."""
+        """The same family with only these target draws, in this order; rate and place are made anew."""
         errors = self.errors[[self.draws.index(d) for d in draws]]
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return FamilyCurve(
-            **fields | {"errors": errors, "draws": tuple(draws), "rate": _rate(self.sizes, errors), "point": None}
-        )
+        return _placed(dataclasses.replace(self, errors=errors, draws=tuple(draws)))
 
 
 def error_of(row: Row, norm: str) -> float:
@@ -126,7 +126,7 @@ def family_curves(
     curves = [
         _curve(key, family_label(key, shown), members, regularity_of(members[0]), x, norm) for key, members in groups
     ]
-    return [curve for curve in _against_constructive(curves) if len(curve.sizes)]
+    return [_placed(curve) for curve in _against_constructive(curves) if len(curve.sizes)]
 
 
 def _number(value: Any) -> float:
@@ -214,16 +214,10 @@ def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regular
         for j, values in enumerate(per_draw):
             errors[i, j, : len(values)] = values
     failed = np.array([np.mean([not math.isfinite(error_of(r, norm)) for r in bins[s]]) for s in sizes])
-    exponent = _depth_exponent(base)
-    limited = _limited_by_refits(bins, sizes, rows, base_budget, norm)
-    rate = _rate(sizes, errors)
-    point = None
-    if rate is not None and regularity.is_finite and norm == "sup":
-        point = _place(rate, regularity, key, exponent, bool(limited.any()))
     return FamilyCurve(
-        key=key, label=label, sizes=sizes, errors=errors, draws=draws, rate=rate, point=point, regularity=regularity,
-        activation=str(key["activation"]), method=str(key["method"]), depth_exponent=exponent, limited=limited,
-        failed_fraction=failed, x=x, norm=norm,
+        key=key, label=label, sizes=sizes, errors=errors, draws=draws, rate=None, point=None, regularity=regularity,
+        activation=str(key["activation"]), method=str(key["method"]), depth_exponent=_depth_exponent(base),
+        limited=_limited_by_refits(bins, sizes, rows, base_budget, norm), failed_fraction=failed, x=x, norm=norm,
     )  # fmt: skip
 
 
@@ -245,31 +239,45 @@ def _bins(rows: list[Row], x: str) -> dict[float, list[Row]]:
     return bins
 
 
-def _rate(sizes: NDArray[np.float64], errors: NDArray[np.float64]) -> Rate | None:
-    """Rate over the sizes at which every draw has a positive error; None with fewer than four of them."""
-    usable = np.isfinite(errors) & (errors > 0)
-    drawn = usable.any(axis=(1, 2)) if errors.size else np.zeros(0, dtype=bool)
-    kept = usable[drawn].any(axis=2).all(axis=0) if drawn.any() else np.zeros(len(sizes), dtype=bool)
-    if kept.sum() < MIN_SIZES:
-        return None
-    values = np.where(usable, errors, np.nan)[drawn][:, kept]
-    return fit_rate(sizes[kept], values)
+def _placed(curve: FamilyCurve) -> FamilyCurve:
+    """The curve with its rate, and with its place on the diagram.
 
-
-def _place(rate: Rate, regularity: Regularity, key: Mapping[str, Any], exponent: float, limited: bool) -> PhasePoint:
-    """Place of a family on the diagram."""
-    return place(
-        rate, regularity, activation=str(key["activation"]), depth_exponent=exponent,
-        exact_weights=key["method"] == "construct", optimisation_limited=limited,
+    Sizes at which a draw has no error are left out of the fit; so are those limited by optimisation, if four others remain.
+    """
+    usable = np.isfinite(curve.errors) & (curve.errors > 0)
+    drawn = usable.any(axis=(1, 2)) if curve.errors.size else np.zeros(0, dtype=bool)
+    use = usable[drawn].any(axis=2).all(axis=0) if drawn.any() else np.zeros(len(curve.sizes), dtype=bool)
+    if use.sum() < MIN_SIZES or curve.sizes.min() <= 1:
+        return dataclasses.replace(curve, rate=None, point=None)
+    unlimited = use & ~curve.limited
+    use = unlimited if unlimited.sum() >= MIN_SIZES else use
+    rate = fit_rate(curve.sizes, np.where(usable, curve.errors, np.nan)[drawn], use=use)
+    if not _is_known(curve.activation):
+        return dataclasses.replace(curve, rate=rate)
+    point = place(
+        rate, curve.regularity, activation=curve.activation, depth_exponent=curve.depth_exponent, norm=curve.norm,
+        exact_weights=curve.method == "construct", optimisation_limited=bool((use & curve.limited).any()), counting=curve.x,
     )  # fmt: skip
+    return dataclasses.replace(curve, rate=rate, point=point)
 
 
-def _depth_exponent(rows: list[Row]) -> float:
+def _is_known(activation: str) -> bool:
+    """Whether the table of activations knows a code; a user's table may name any."""
+    try:
+        activations.get(activation)
+    except ValueError:
+        return False
+    return True
+
+
+def _depth_exponent(rows: list[Row]) -> float | None:
     """The exponent of depth ~ n_params^a along the family.
 
     1 where depth grows at fixed width and 0 where it does not grow, whatever the few first sizes look like; along a
-    schedule the least-squares slope of log depth against log n_params.
+    schedule the least-squares slope of log depth against log n_params. None if the depth is not known.
     """
+    if not any(r.get("depth") for r in rows):
+        return None
     shapes = {(r["n_params"], r.get("width"), r["depth"]) for r in rows if r.get("depth") and r.get("n_params")}
     if len({n for n, _, _ in shapes}) < 2 or len({depth for _, _, depth in shapes}) < 2:
         return 0.0
@@ -313,11 +321,7 @@ def _against_constructive(curves: list[FamilyCurve]) -> list[FamilyCurve]:
         limited = curve.limited | np.array(
             [best.get(s, math.nan) < (1 - LIMITED_FALL) * m for s, m in zip(curve.sizes, curve.median, strict=True)]
         )
-        point = curve.point
-        if point is not None and curve.rate is not None and bool(limited.any()) != bool(curve.limited.any()):
-            point = _place(curve.rate, curve.regularity, curve.key, curve.depth_exponent, True)
-        fields = {name: getattr(curve, name) for name in curve.__dataclass_fields__}
-        marked.append(FamilyCurve(**fields | {"limited": limited, "point": point}))
+        marked.append(dataclasses.replace(curve, limited=limited))
     return marked
 
 

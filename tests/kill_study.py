@@ -3,8 +3,8 @@
     python tests/kill_study.py --mode driver
     python tests/kill_study.py --mode worker
 
-Prints how many runs are stored, doubled and missing, how many differ from an undisturbed run, and how many processes are left
-behind. Linux only: processes are found in /proc.
+Prints how many runs are stored, doubled and missing, how many differ from an undisturbed run, and how many processes
+are left behind. Linux only: processes are found in /proc.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def stored(out):
 
 
 def kill_once(out, n_runs, workers, token, rng, mode, window):
-    """Starts a driver, kills it or one of its workers at a random moment, and says whether something was there to kill."""
+    """Starts a driver, kills it or one of its workers at a random moment, and says whether there was one to kill."""
     driver = start(out, n_runs, workers, token)
     while not workers_of(driver.pid, token) and driver.poll() is None:
         time.sleep(0.02)
