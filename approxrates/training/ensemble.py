@@ -25,7 +25,7 @@ from torch import Tensor
 from approxrates.activations import Activation
 from approxrates.objectives import Objective
 
-LANES = 16
+LANES = 32
 """Rows of parameters, and points, are padded to multiples of this many scalars: two to four vector registers."""
 
 _CACHE_BYTES = 4_000_000
@@ -96,7 +96,7 @@ class Layout:
 
 
 class Workspace:
-    """Buffers, and all views of them that a pass needs, for ``n`` replicas and ``m`` points with ``n_values`` values each."""
+    """Buffers, and all views of them that a pass needs, for ``n`` replicas and ``m`` points of ``n_values`` values."""
 
     def __init__(self, layout: Layout, n: int, m: int, n_values: int, dtype: torch.dtype, device: torch.device) -> None:
         def new(*shape: int) -> Tensor:

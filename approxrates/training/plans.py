@@ -21,7 +21,7 @@ Plan = tuple[Stage, ...]
 
 STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in (Adam, SOAP, SelfScaledBFGS)}
 
-_MOST_DENSE_PARAMS = 600
+_MOST_DENSE_PARAMS = 1600
 
 
 def stage_from_spec(spec: Mapping[str, Any]) -> Stage:
@@ -85,20 +85,41 @@ def resolve_plan(plan: Any, arch: Architecture, targets: Target | Sequence[Targe
 
 
 def default_plan(arch: Architecture, target: Target, start: str) -> Plan:
-    """SOAP; and where network and target are smooth and the network small, self-scaled BFGS after a short run of it.
+    """SOAP; where target and activation are smooth and the network not too large, self-scaled BFGS after a short run of it.
 
     Steps grow with the number of parameters, so that large networks are not fitted worse than small ones for want of
-    time.
+    time; the counts are a compromise for studies of thousands of fits: ``budget`` multiplies them.
     """
-    n_params = arch.n_params
-    near = start == "constructive"
-    rate = (1e-3 if near else 1e-2) / max(1.0, arch.depth / 8.0) ** 0.5
-    if is_smooth(target) and is_smooth_activation(activations.get(arch.activation)) and n_params <= _MOST_DENSE_PARAMS:
-        return (SOAP(steps=300, learning_rate=rate), SelfScaledBFGS(steps=500 + 2 * n_params))
-    return (SOAP(steps=min(4000, 1000 + n_params), learning_rate=rate),)
+    activation, n_params = activations.get(arch.activation), arch.n_params
+    rate = learning_rate(arch, start)
+    if is_smooth(target) and is_smooth_activation(activation) and n_params <= _MOST_DENSE_PARAMS:
+        return (SOAP(steps=300, learning_rate=rate), SelfScaledBFGS(steps=min(1000, 400 + 2 * n_params)))
+    return (SOAP(steps=min(2000, 800 + n_params // 3), learning_rate=rate),)
+
+
+def learning_rate(arch: Architecture, start: str) -> float:
+    """Peak learning rate of SOAP for a network of this depth, to two digits.
+
+    Deep networks want less. Powers of the rectifier want much less, as depth multiplies their degree. From a
+    constructive start a step must not undo what was built.
+    """
+    if start == "constructive":
+        rate = 1e-3 / max(1.0, arch.depth / 4.0)
+    elif any((part.degree or 1) > 1 for part in _parts(activations.get(arch.activation))):
+        rate = 1e-2 / max(1.0, arch.depth / 4.0) ** 1.5
+    else:
+        rate = 1e-2 / max(1.0, arch.depth / 8.0) ** 0.5
+    return float(f"{rate:.1e}")
 
 
 def is_smooth_activation(activation: Activation) -> bool:
-    """Whether the loss is continuously differentiable often enough for second-order stages."""
-    parts = activation.parts or (activation,)
-    return all(part.family in (Family.SMOOTH, Family.PERIODIC) and not part.breakpoints for part in parts)
+    """Whether the gradient of the loss is continuous, as second-order stages want it."""
+    return all(
+        (part.family in (Family.SMOOTH, Family.PERIODIC) and not part.breakpoints) or (part.degree or 0) > 1
+        for part in _parts(activation)
+    )
+
+
+def _parts(activation: Activation) -> tuple[Activation, ...]:
+    """The activations of the units of a layer."""
+    return activation.parts or (activation,)

@@ -33,13 +33,14 @@ def default_n_points(arch: Architecture, target: Target) -> int:
     """Number of sampling points for fits of this shape.
 
     In one dimension six points for each hidden unit (a unit is a knot) where jittered sets make up for the gaps, and
-    for fixed sets at least as many as parameters. In more dimensions twice the parameters. At least 64, and capped.
+    for fixed sets at least as many as parameters. In more dimensions as many as parameters, twice as many for smooth
+    targets. At least 64, and capped.
     """
     units = arch.width * arch.depth
     if arch.dim == 1:
         wanted = max(8 * units, arch.n_params) if is_smooth(target) else 6 * units
     else:
-        wanted = max(256, 2 * arch.n_params)
+        wanted = max(256, (2 if is_smooth(target) else 1) * arch.n_params)
     return min(max(64, padded(wanted)), _MOST_POINTS.get(arch.dim, 4096))
 
 

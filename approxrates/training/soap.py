@@ -17,7 +17,9 @@ from approxrates.training.firstorder import FirstOrder, Rule
 class SOAPRule(AdamRule):
     """Adam for the first and the last layer, Adam in rotated coordinates for the hidden ones.
 
-    All matrices of hidden layers, the bias a further column, are one batch ``[n (depth - 1), width, columns]``.
+    All matrices of hidden layers, the bias a further column, are one batch ``[n (depth - 1), rows, columns]``. Both sizes
+    are padded to multiples of four, so that every matrix begins at a multiple of 64 bytes: results of LAPACK depend on
+    the alignment, hence on the place in the batch.
     """
 
     def __init__(self, theta: Tensor, layout: Layout, settings: SOAP) -> None:
@@ -26,24 +28,31 @@ class SOAPRule(AdamRule):
         middle = layout.blocks[1:-1]
         self.n_layers = len(middle)
         self.begin, self.end = (middle[0][0], layout.blocks[-1][0]) if middle else (0, 0)
-        self.rows, self.columns = middle[0][1:] if middle else (0, 0)
+        self.size = middle[0][1:] if middle else (0, 0)
+        rows, columns = (-(-n // 4) * 4 for n in self.size)
         batch = len(theta) * self.n_layers
-        self.left = theta.new_zeros(batch, self.rows, self.rows)
-        self.right = theta.new_zeros(batch, self.columns, self.columns)
+        self.left, self.right = theta.new_zeros(batch, rows, rows), theta.new_zeros(batch, columns, columns)
         self.left_basis, self.right_basis = self.left, self.right
-        self.rotated = theta.new_zeros(batch, self.rows, self.columns)
+        self.rotated = theta.new_zeros(batch, rows, columns)
 
     def matrices(self, rows: Tensor) -> Tensor:
-        """Hidden-layer matrices ``[n (depth - 1), width, columns]`` out of parameter rows; a copy."""
-        return rows[:, self.begin : self.end].reshape(-1, self.rows, self.columns)
+        """Hidden-layer matrices out of parameter rows, padded with zeros; a copy."""
+        padded = torch.zeros_like(self.rotated)
+        self.inner(padded).copy_(rows[:, self.begin : self.end].view(len(rows), self.n_layers, *self.size))
+        return padded
+
+    def inner(self, padded: Tensor) -> Tensor:
+        """The part of padded matrices that is not padding, as a view ``[n, depth - 1, width, columns]``."""
+        return padded.view(-1, self.n_layers, *padded.shape[1:])[:, :, : self.size[0], : self.size[1]]
 
     def update(self, theta: Tensor, gradient: Tensor, rates: float | Tensor, step: int) -> None:
         """See :class:`Rule`."""
         self.accumulate(gradient)
         direction = self.direction(step)
         if self.n_layers:
-            rotated = self.preconditioned(self.matrices(gradient), self.matrices(self.first), step)
-            direction[:, self.begin : self.end] = rotated.view(len(theta), -1)
+            turned = self.preconditioned(self.matrices(gradient), self.matrices(self.first), step)
+            part = direction[:, self.begin : self.end]
+            part.view(len(theta), self.n_layers, *self.size).copy_(self.inner(turned))
         theta.sub_(direction.mul_(rates))
 
     def preconditioned(self, gradient: Tensor, first: Tensor, step: int) -> Tensor:
@@ -52,12 +61,11 @@ class SOAPRule(AdamRule):
         self.left.baddbmm_(gradient, gradient.mT, beta=decay, alpha=1.0 - decay)
         self.right.baddbmm_(gradient.mT, gradient, beta=decay, alpha=1.0 - decay)
         if step == 1:
-            self.left_basis, self.right_basis = _eigenbasis(self.left), _eigenbasis(self.right)
+            self.left_basis = _eigenbasis(_bordered(self.left, self.size[0]))
+            self.right_basis = _eigenbasis(_bordered(self.right, self.size[1]))
         elif step % self.settings.refresh == 0:
-            self.left_basis, self.right_basis = (
-                _iterate(self.left, self.left_basis),
-                _iterate(self.right, self.right_basis),
-            )
+            self.left_basis = _iterate(_bordered(self.left, self.size[0]), self.left_basis)
+            self.right_basis = _iterate(_bordered(self.right, self.size[1]), self.right_basis)
         turned = torch.bmm(torch.bmm(self.left_basis.mT, gradient), self.right_basis)
         self.rotated.mul_(beta2).addcmul_(turned, turned, value=1.0 - beta2)
         moment = torch.bmm(torch.bmm(self.left_basis.mT, first), self.right_basis)
@@ -68,18 +76,25 @@ class SOAPRule(AdamRule):
     def keep(self, rows: Tensor) -> None:
         """See :class:`Rule`."""
         super().keep(rows)
-        for name in ("left", "right", "left_basis", "right_basis", "rotated"):
-            stacked = getattr(self, name)
-            setattr(
-                self,
-                name,
-                stacked.view(-1, self.n_layers, *stacked.shape[1:])[rows].flatten(0, 1) if self.n_layers else stacked,
-            )
+        if self.n_layers:
+            for name in ("left", "right", "left_basis", "right_basis", "rotated"):
+                stacked = getattr(self, name)
+                setattr(self, name, stacked.view(-1, self.n_layers, *stacked.shape[1:])[rows].flatten(0, 1))
+
+
+def _bordered(matrix: Tensor, size: int) -> Tensor:
+    """The matrices made finite, with ones on the diagonal of the padding so that it keeps apart from the rest.
+
+    One matrix that is not finite would stop the factorisation of the whole batch.
+    """
+    sound = _finite(matrix)
+    sound.diagonal(dim1=1, dim2=2)[:, size:] = 1.0
+    return sound
 
 
 def _eigenbasis(matrix: Tensor) -> Tensor:
-    """Eigenvectors of symmetric matrices; entries not finite count as zero, as one bad matrix would stop the batch."""
-    basis: Tensor = torch.linalg.eigh(_finite(matrix)).eigenvectors
+    """Eigenvectors of symmetric matrices."""
+    basis: Tensor = torch.linalg.eigh(matrix).eigenvectors
     return basis
 
 
