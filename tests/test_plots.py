@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 
+from approxrates.phase import Label
 from approxrates.plots import (
     drawn_numbers,
     plot_comparison,
@@ -350,8 +351,8 @@ def test_phase_diagram_is_legible_and_hatches_the_infeasible_region(mixed, again
 
 def test_decided_places_are_filled_and_undecided_hollow(mixed):
     families = [f for f in mixed.families() if f.key["target"] == "faber_tree"]
-    for decided in (True, False):
-        curves = [dataclasses.replace(f, point=dataclasses.replace(f.point, decided=decided)) for f in families]
+    for label, decided in ((Label.CLASSICAL, True), (Label.UNDECIDED, False)):
+        curves = [dataclasses.replace(f, point=dataclasses.replace(f.point, label=label)) for f in families]
         ax = plot_phase_diagram(Changed(curves))
         faces = {
             line.get_markerfacecolor()

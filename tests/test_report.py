@@ -184,9 +184,9 @@ def test_findings_name_the_best_family_and_its_lead_with_an_interval():
 
 def test_summary_counts_every_placed_family_once():
     records = records_from_table(table())
-    placed = [f for f in records.families() if f.point is not None]
+    placed = [f for f in records.families() if f.point is not None and f.regularity.is_finite]
     line = summary_lines(records)[0]
-    assert line.startswith(f"Of {len(placed)} trained families")
+    assert line.startswith(f"{len(placed)} trained families on information-rich targets")
     counts = re.findall(r"(?:: |, )(\d+) ", line)
     assert sum(map(int, counts)) == len(placed)
 
@@ -265,8 +265,8 @@ def browser():
 
 def run_browser(browser, profile, *options):
     flags = (
-        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update "
-        "disable-sync hide-scrollbars window-size=1100,5200 enable-logging=stderr v=0"
+        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+        "disable-component-update disable-sync hide-scrollbars window-size=1100,5200 enable-logging=stderr v=0"
     )
     command = [browser, *(f"--{flag}" for flag in flags.split()), f"--user-data-dir={profile}", *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
@@ -289,3 +289,16 @@ def test_report_opens_in_a_browser_with_its_figures_and_tables(folder, browser, 
     # The first colour of the palette draws the first family: it is there only if the figures are.
     assert (np.abs(pixels.astype(int) - [0x00, 0x72, 0xB2]).sum(axis=1) < 12).sum() > 500
     assert (pixels.min(axis=1) < 100).mean() > 0.005
+
+
+def test_whether_optimisation_limits_is_claimed_only_where_it_was_tested():
+    frame = table().query("activation == 'relu' and smoothness < 1")
+    refit = frame.query("target_seed == 0 and n_params == 320").assign(budget=4)
+
+    def line(*frames):
+        lines = summary_lines(records_from_table(pd.concat([f.assign(budget=f.get("budget", 1)) for f in frames])))
+        return next(text for text in lines if "optimisation" in text)
+
+    assert "was not tested" in line(frame)
+    assert "No trained family" in line(frame, refit)
+    assert "in 1 of 1 trained families" in line(frame, refit.assign(error_sup=refit.error_sup / 2))

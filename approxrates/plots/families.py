@@ -60,12 +60,22 @@ def law_name(key: Mapping[str, Any], r: float, d: int, *, dim: bool = False) -> 
     return ", ".join(parts)
 
 
-def _option_words(options: Any) -> list[str]:
-    """Further parameters of a target in words; the columns hold them as canonical JSON."""
-    found = json.loads(options) if isinstance(options, str) and options.startswith("{") else options
-    if not isinstance(found, Mapping):
-        return [str(found)] if found else []
-    return [readable(value) if isinstance(value, str) else f"({name} {value})" for name, value in found.items()]
+def target_options(text: Any) -> dict[str, Any]:
+    """Further parameters of a target from the column that holds them as ``"name=value, ..."``."""
+    options: dict[str, Any] = {}
+    for item in filter(None, str(text or "").split(", ")):
+        name, _, value = item.partition("=")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+def _option_words(text: Any) -> list[str]:
+    """Further parameters of a target in words: a name stands alone, a number with what it is."""
+    options = target_options(text)
+    return [readable(value) if isinstance(value, str) else f"({name} {value})" for name, value in options.items()]
 
 
 def family_names(families: Sequence[FamilyCurve]) -> list[str]:

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from approxrates.curves import FamilyCurve
+from approxrates.phase import Label
 from approxrates.plots.families import family_names, target_key, target_name
 from approxrates.plots.labels import extent, place_beside, spread
 from approxrates.plots.saving import attach_numbers
@@ -97,8 +98,8 @@ def _position(family: FamilyCurve, against: str) -> float:
 
 def is_easy(family: FamilyCurve) -> bool:
     """Whether the target is declared faster than its class, so that rho > 1 says nothing about the phase."""
-    labelled = family.point is not None and "EASY" in str(family.point.label).upper()
-    return labelled or not family.regularity.information_rich
+    easy = family.point is not None and family.point.label is Label.EASY_TARGET
+    return easy or not family.regularity.information_rich
 
 
 def _top(families: Sequence[FamilyCurve]) -> float:
@@ -209,7 +210,7 @@ def _draw_family(ax: Axes, family: FamilyCurve, look: Look, at: float, top: floa
     assert point is not None, "only placed families are drawn"
     low, high = point.interval
     clipped = point.normalised > top - OFF_SCALE
-    value = min(point.normalised, top - 0.1)
+    value = max(0.0, min(point.normalised, top - 0.1))
     if not clipped:
         low, high = max(low, 0.0), min(high if math.isfinite(high) else top, top)
         ax.vlines(at, low, high, color=look.color, lw=1.3, alpha=0.85, zorder=3)

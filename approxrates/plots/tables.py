@@ -39,7 +39,7 @@ def _row(family: FamilyCurve, target: str, name: str) -> tuple[str, ...]:
         count = f"{int(sum(rate.used))} of {len(family.sizes)}"
     else:
         count = f"0 of {len(family.sizes)}"
-    if point is not None:
+    if point is not None and math.isfinite(point.normalised):
         rho, place = f"{point.normalised:.2f}", f"{point.label}".lower() + ("" if point.decided else " (undecided)")
         place = place.replace("undecided (undecided)", "undecided")
     return target, name, value, interval, rho, place, count, f"{draws} × {seeds}"

@@ -98,7 +98,7 @@ def _draw(ax: Axes, target: Target) -> None:
 
 
 def _draw_image(ax: Axes, target: Target) -> None:
-    """The plane of the first two coordinates, the others at 1/3, where no dyadic level vanishes. Values at cell centres."""
+    """The plane of the first two coordinates at cell centres; the others at 1/3, where no dyadic level vanishes."""
     side = (np.arange(SIDE) + 0.5) / SIDE
     first, second = np.meshgrid(side, side, indexing="xy")
     points = np.full((SIDE * SIDE, target.dim), 1 / 3)

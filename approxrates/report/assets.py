@@ -16,6 +16,7 @@ from approxrates.plots import (
     plot_rates,
     plot_targets,
     save_figure,
+    target_options,
 )
 from approxrates.report.findings import without_paths
 
@@ -101,8 +102,6 @@ _DEPTH = (
 
 def _targets(records: Records) -> list[Any]:
     """First draw of each catalogue target of the records; targets that are not in the catalogue are left out."""
-    import json
-
     from approxrates.catalogue import families, load_target
 
     known, found = set(families()), []
@@ -110,7 +109,7 @@ def _targets(records: Records) -> list[Any]:
     for row in records.frame()[columns].drop_duplicates(columns[:4]).to_dict("records"):
         if row["target"] not in known:
             continue
-        options = json.loads(row["target_options"]) if row["target_options"] else {}
+        options = target_options(row["target_options"])
         given = {"smoothness": row["smoothness"]} if row["smoothness"] != float("inf") else {}
         seed = (
             {"seed": int(row["target_seed"])}

@@ -72,14 +72,16 @@ def setup_lines(records: Records) -> list[str]:
 def summary_lines(records: Records) -> list[str]:
     """The study in a few sentences: where its families lie, what limits them, what failed."""
     families = records.families()
-    placed = [f for f in families if f.point is not None]
+    placed = [f for f in families if f.point is not None and math.isfinite(f.point.normalised)]
     lines = []
     for method, word in (("train", "trained"), ("construct", "constructed")):
         group = [f for f in placed if f.method == method and not is_easy(f)]
         if group:
             counts = Counter(_place_name(f) for f in group)
             told = ", ".join(f"{n} {_PLACES.get(label, label.lower())}" for label, n in counts.most_common())
-            lines.append(f"Of {len(group)} {word} families on information-rich targets: {told}.")
+            lines.append(
+                f"{_count(len(group), f'{word} family', f'{word} families')} on information-rich targets: {told}."
+            )
     easy = [f for f in placed if is_easy(f)]
     if easy:
         fastest = max(easy, key=lambda f: f.point.normalised if f.point else 0.0)
@@ -89,19 +91,34 @@ def summary_lines(records: Records) -> list[str]:
             f"ρ = {fastest.point.normalised:.2f} {_interval(fastest.point.interval)}; that is allowed and says "
             f"nothing about the phases."
         )
-    limited = [f for f in families if np.asarray(f.limited).any()]
-    trained = [f for f in families if f.method == "train"]
-    if trained:
-        lines.append(
-            f"Training is limited by optimisation somewhere in {len(limited)} of {len(trained)} trained families: "
-            f"there a larger "
-            "budget or a better start lowers the error by more than 10 %, so the rate describes the training, not "
-            "the architecture."
-        )
+    if any(f.method == "train" for f in families):
+        lines.append(_optimisation_line(records))
     frame = records.frame()
     bad = frame[frame["status"] != "ok"]
     lines.append(f"Runs without a usable network: {percent(len(bad), len(frame))}.")
     return lines
+
+
+def _optimisation_line(records: Records) -> str:
+    """Whether training is known to be limited by optimisation, and whether that was tested at all."""
+    frame, trained = records.frame(), [f for f in records.families() if f.method == "train"]
+    limited = sum(bool(np.asarray(f.limited).any()) for f in trained)
+    if limited:
+        return (
+            f"Training is limited by optimisation at some size in {limited} of {len(trained)} trained families: there a "
+            "larger budget or a better start lowers the error by more than 10 %, so that the rate describes the training "
+            "rather than the networks."
+        )
+    if frame["budget"].max() > frame["budget"].min() or "constructive" in set(frame["start"]):
+        return (
+            "No trained family was found to be limited by optimisation: larger budgets do not lower the error by 10 %."
+        )
+    return "Whether training is limited by optimisation was not tested: no run has a larger budget or a constructive start."
+
+
+def _count(number: int, one: str, many: str) -> str:
+    """A number with its noun: ``1 trained family``, ``2 trained families``."""
+    return f"{number} {one if number == 1 else many}"
 
 
 def target_findings(records: Records) -> list[tuple[str, list[str]]]:
@@ -125,7 +142,7 @@ def _law_title(family: FamilyCurve, dims: bool) -> str:
     title = target_name(family, dim=dims)
     if not regularity.is_finite:
         return f"{title} (smooth: no finite classical rate)"
-    kind = "information-rich" if regularity.information_rich else "easy target"
+    kind = "information-rich" if regularity.information_rich else "easy target: not information-rich"
     return f"{title} (classical rate r/d = {regularity.smoothness / regularity.dim:g}, {kind})"
 
 
@@ -137,13 +154,13 @@ def _rate_line(family: FamilyCurve, name: str) -> str:
     text = f"**{name}**: p = {rate.value:.2f} {_interval(rate.interval)}"
     text += "" if rate.verdict == "determined" else " (undetermined)"
     reasons = list(rate.reasons) if rate.verdict != "determined" else []
-    if point is not None:
+    if point is not None and math.isfinite(point.normalised):
         place = _place_name(family)
         text += f", ρ = {point.normalised:.2f} {_interval(point.interval)}: {_PLACES.get(place, place.lower())}"
         if point.binding and not is_easy(family):
             text += f" (binding: {point.binding})"
         if not point.decided:
-            reasons += [r for r in point.reasons if r not in reasons]
+            reasons += [r for r in point.reasons if r not in reasons and r != "The rate is undetermined."]
     sentence = text + "."
     return " ".join([sentence, *(r if r.endswith(".") else f"{r}." for r in reasons[:2])])
 
