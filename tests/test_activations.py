@@ -1,11 +1,13 @@
 """The table of activations: every row against derivatives, pieces, break-points, periods and torch."""
 
+import doctest
 import itertools
 import math
 import subprocess
 import sys
 import types
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -417,3 +419,15 @@ def test_pieces_must_meet_and_init_rules_be_positive():
         InitRule(hidden_scale=0.0)
     with pytest.raises(ValueError, match="pass_through must lie"):
         InitRule(pass_through=1.0)
+
+
+def test_the_worked_examples_of_the_documentation_run(table):
+    page = Path(__file__).parent.parent / "docs" / "activations.md"
+    outcome = doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS, encoding="utf-8")
+    assert outcome.attempted > 15
+    assert outcome.failed == 0
+
+
+def test_the_documented_table_lists_every_activation():
+    page = (Path(__file__).parent.parent / "docs" / "activations.md").read_text(encoding="utf-8")
+    assert [name for name in TABLE if f"`{name}`" not in page] == []

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from approxrates.activations import conformance, piecewise, smooth
 from approxrates.activations.base import Activation, Family, InitRule, Kernel
 from approxrates.activations.piecewise import piecewise_polynomial
-from approxrates.layers import IDENTITY
 
 __all__ = ["Activation", "Family", "InitRule", "Kernel", "get", "names", "piecewise_polynomial", "register"]
 
@@ -24,6 +23,7 @@ _MAKERS: dict[str, Callable[[str, float], Activation]] = {
     "snake": smooth.snake,
     "leaky_relu": piecewise.leaky_relu,
 }
+IDENTITY = "identity"  # the code of output units, as in approxrates.layers
 _IDENTITY = Activation(IDENTITY, Family.PIECEWISE_LINEAR, lambda z, xp: z + 0.0, lambda z, xp: z * 0 + 1.0, degree=1)
 
 
