@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from approxrates.activations import conformance, piecewise, smooth
 from approxrates.activations.base import Activation, Family, InitRule, Kernel
-from approxrates.activations.piecewise import piecewise_polynomial
+from approxrates.activations.pieces import piecewise_polynomial
 
 __all__ = ["Activation", "Family", "InitRule", "Kernel", "get", "names", "piecewise_polynomial", "register"]
 
