@@ -1,4 +1,4 @@
-"""An activation from the polynomials it is made of: values, derivative and exact values follow from their coefficients."""
+"""An activation made of polynomials: values, derivative and exact values follow from their coefficients."""
 
 from __future__ import annotations
 
