@@ -65,7 +65,7 @@ def describe(name: str) -> FamilyClaims:
         >>> describe("faber_tree").sharp
         True
     """
-    if name not in _catalogue():
+    if not isinstance(name, str) or name not in _catalogue():
         close = difflib.get_close_matches(str(name), families(), n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise ValueError(f"target must be one of {', '.join(families())}. Got {name!r}.{hint}")

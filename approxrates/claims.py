@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import textwrap
 import tomllib
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from approxrates.regularity import RegularityClass
 
 Kind = TypeVar("Kind", bound=BaseModel)
+_LINE = 110
 
 
 class Record(BaseModel):
@@ -126,7 +128,18 @@ class FamilyClaims(Record):
         )
         rows.append(("example", f"{example}, dim={self.dims[0]}, seed=0)"))
         width = max(len(key) for key, _ in rows)
-        return "\n".join([self.title, "", *(f"  {key:<{width}}  {text}" for key, text in rows)])
+        lines = (
+            textwrap.fill(
+                text,
+                _LINE,
+                initial_indent=f"  {key:<{width}}  ",
+                subsequent_indent=" " * (width + 4),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for key, text in rows
+        )
+        return "\n".join([self.title, "", *lines])
 
 
 def _problem(error: ValidationError, model: type[BaseModel]) -> str:

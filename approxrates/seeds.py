@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
+_WORD = (1 << 64) - 1
 
 
 def seed_for(axis: str, **names: Any) -> int:
@@ -88,3 +89,19 @@ def hash_signs(seed: int, level: int, *index: NDArray[np.uint64]) -> NDArray[np.
     signs *= -2.0
     signs += 1.0
     return signs
+
+
+def hash_sign(seed: int, level: int, *index: int) -> int:
+    """The sign of one cell, +1 or -1: that of :func:`hash_signs`, without the cost of arrays."""
+    word = int(_key(seed, level))
+    for coordinate in index:
+        word = _mix_one(coordinate * int(_GOLDEN) + word & _WORD)
+        word = _mix_one(word + int(_GOLDEN) & _WORD)
+    return -1 if word >> 63 else 1
+
+
+def _mix_one(word: int) -> int:
+    """:func:`mix` of one word."""
+    word = (word ^ (word >> 30)) * int(_MIX_A) & _WORD
+    word = (word ^ (word >> 27)) * int(_MIX_B) & _WORD
+    return word ^ (word >> 31)

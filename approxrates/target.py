@@ -21,7 +21,7 @@ def _rationals(point: Any) -> Point:
     """Coordinates of one point as fractions; a bare number is a point of one coordinate."""
     coordinates = point if isinstance(point, (tuple, list, np.ndarray)) else (point,)
     try:
-        return tuple(Fraction(c) for c in coordinates)
+        return tuple(Fraction(c.item() if isinstance(c, np.generic) else c) for c in coordinates)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f"a point must be made of finite rationals. Got {point!r}. Write e.g. Fraction(1, 3)."

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from approxrates.seeds import hash_signs, hash_words, mix, seed_for
+from approxrates.seeds import hash_sign, hash_signs, hash_words, mix, seed_for
 
 MASK = (1 << 64) - 1
 GOLDEN_SIGNS = [-1, -1, 1, -1, 1, -1, 1, 1, -1, -1, 1, 1, 1, -1, -1, 1]
@@ -47,6 +47,12 @@ def test_words_agree_with_arithmetic_in_python_integers(dim):
 def test_words_are_the_same_on_every_platform():
     assert [int(w) for w in words(0, 0, [0])] == [slow_word(0, 0, 0)]
     assert list(hash_signs(0, 4, np.arange(16, dtype=np.uint64)).astype(int)) == GOLDEN_SIGNS
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_the_sign_of_one_cell_is_that_of_the_arrays(dim):
+    index = np.random.default_rng(dim).integers(0, 1 << 63, (dim, 100), dtype=np.uint64)
+    assert [hash_sign(7, 40, *map(int, column)) for column in index.T] == list(hash_signs(7, 40, *index))
 
 
 def test_hashing_leaves_its_input_alone():

@@ -120,7 +120,12 @@ def test_exact_values_are_asked_at_rationals_in_the_cube():
         evaluate=lambda x: x[:, 0],
         exact_evaluate=lambda point: point[0],
     )
-    assert target.exact([Fraction(1, 3), (0.5,), "1/7"]) == [Fraction(1, 3), Fraction(1, 2), Fraction(1, 7)]
+    assert target.exact([Fraction(1, 3), (0.5,), "1/7", np.float32(0.25)]) == [
+        Fraction(1, 3),
+        Fraction(1, 2),
+        Fraction(1, 7),
+        Fraction(1, 4),
+    ]
     for point, message in ((2, "must lie in"), ((0, 0), "dim=1 coordinates"), (math.nan, "finite rationals")):
         with pytest.raises(ValueError, match=message):
             target.exact([point])

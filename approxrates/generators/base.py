@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from approxrates.seeds import hash_signs
+from approxrates.seeds import hash_sign, hash_signs
 from approxrates.target import Point
 
 RECIPE = 1  # part of a run's identity: raise it when the values of any family change
@@ -221,15 +221,13 @@ class BumpSum:
     def exact(self, point: Point) -> Fraction:
         """Value at a point of rationals."""
         total = Fraction(0)
-        if any(c == 1 for c in point):
-            return total
         for level, height in enumerate(self.amplitudes):
-            scaled = [c * self.base**level for c in point]
-            index = [math.floor(s) for s in scaled]
-            value = math.prod((self.bump.exact(s - i) for s, i in zip(scaled, index, strict=True)), start=height)
-            if value and self.seed is not None:
-                value *= int(hash_signs(self.seed, level, *(np.array([i], dtype=np.uint64) for i in index))[0])
-            total += value
+            places = [divmod(c.numerator * self.base**level, c.denominator) for c in point]
+            if not all(rest for _, rest in places):
+                break  # on a face of a cell: here this level vanishes, and so do all finer ones
+            inside = (Fraction(rest, c.denominator) for (_, rest), c in zip(places, point, strict=True))
+            sign = 1 if self.seed is None else hash_sign(self.seed, level, *(index for index, _ in places))
+            total += sign * math.prod(map(self.bump.exact, inside), start=height)
         return total
 
 
