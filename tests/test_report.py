@@ -33,6 +33,8 @@ def table(draws=3):
                         "target_seed": draw,
                         "activation": activation,
                         "replica": s,
+                        "width": 8,
+                        "depth": n // 20,
                         "start": "random",
                         "n_params": n,
                         "error_sup": scale * n**-p * np.exp(0.05 * rng.normal()),

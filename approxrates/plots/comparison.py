@@ -61,7 +61,7 @@ def plot_comparison(records: Records, column: str = "activation", ax: Axes | Non
             f"records must hold two families that differ only in {column!r} and have rates. Got none. "
             "Compare by another column."
         )
-    lines = _lines(frame)
+    lines = _lines(frame, {_law(f.key): f.key.get("target_options") for f in records.families()})
     with styled():
         ratio_ax = None
         if ax is None:
@@ -93,7 +93,7 @@ def plot_comparison(records: Records, column: str = "activation", ax: Axes | Non
     return ax
 
 
-def _lines(frame: pd.DataFrame) -> list[tuple[str, Mapping[str, Any] | None]]:
+def _lines(frame: pd.DataFrame, options: Mapping[Any, Any]) -> list[tuple[str, Mapping[str, Any] | None]]:
     """Lines of the plot from top to bottom: a heading per target law (no row), then one line per contrast."""
     keys = [c for c in frame.columns if c not in _RESULTS]
     groups: dict[str, list[Mapping[str, Any]]] = {}
@@ -104,6 +104,8 @@ def _lines(frame: pd.DataFrame) -> list[tuple[str, Mapping[str, Any] | None]]:
     ]
     for found in frame.to_dict("records"):
         row = {str(name): value for name, value in found.items()}
+        # The column is there only where it tells two targets apart; in a title it always stands.
+        row = {"target_options": options.get(_law(row))} | row
         groups.setdefault(_heading(row, varying), []).append(row)
     lines: list[tuple[str, Mapping[str, Any] | None]] = []
     for heading, rows in groups.items():
@@ -112,6 +114,11 @@ def _lines(frame: pd.DataFrame) -> list[tuple[str, Mapping[str, Any] | None]]:
         lines.append((heading, None))
         lines += [(f"{readable(r['a'])} − {readable(r['b'])}", r) for r in rows]
     return lines
+
+
+def _law(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Target law of a key or of a row of contrasts, but for the options of the target."""
+    return tuple(str(row.get(c)) for c in ("target", "smoothness", "dim"))
 
 
 def _heading(row: Mapping[str, Any], varying: list[str]) -> str:

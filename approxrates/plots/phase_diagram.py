@@ -253,7 +253,11 @@ def _name_targets(ax: Axes, families: Sequence[FamilyCurve], x: Any, top: float,
         shown = f", ρ = {values[0]}" + (f" to {values[-1]}" if len(values) > 1 else "") if off else ""
         points.append((float(x[anchor]), min(rho[anchor], top - 0.1)))
         texts.append(target_name(families[anchor]) + shown)
-    place_beside(ax, points, texts, obstacles + [extent(t) for t in ax.texts])
+    # The boundaries are obstacles too: a name must not be struck through.
+    pixel, frame = figure_of(ax).dpi / 72, ax.get_window_extent()
+    levels = [float(ax.transData.transform((0, rho))[1]) for rho in (1.0, 2.0)]
+    lines = [Bbox([[frame.x0, y - pixel], [frame.x1, y + pixel]]) for y in levels]
+    place_beside(ax, points, texts, obstacles + lines + [extent(t) for t in ax.texts])
 
 
 def _finish_axes(ax: Axes, against: str, where: Any, low: float, high: float) -> None:

@@ -105,15 +105,21 @@ def _optimisation_line(records: Records) -> str:
     limited = sum(bool(np.asarray(f.limited).any()) for f in trained)
     if limited:
         return (
-            f"Training is limited by optimisation at some size in {limited} of {len(trained)} trained families: there a "
-            "larger budget or a better start lowers the error by more than 10 %, so that the rate describes the training "
+            f"Training is limited by optimisation at some size in {limited} of {len(trained)} trained families: "
+            f"there a "
+            "larger budget or a better start lowers the error by more than 10 %, so that the rate describes the "
+            "training "
             "rather than the networks."
         )
     if frame["budget"].max() > frame["budget"].min() or "constructive" in set(frame["start"]):
         return (
-            "No trained family was found to be limited by optimisation: larger budgets do not lower the error by 10 %."
+            "No trained family was found to be limited by optimisation: larger budgets and better starts, where tried, "
+            "do not lower the error by 10 %."
         )
-    return "Whether training is limited by optimisation was not tested: no run has a larger budget or a constructive start."
+    return (
+        "Whether training is limited by optimisation was not tested: "
+        "no run has a larger budget or a constructive start."
+    )
 
 
 def _count(number: int, one: str, many: str) -> str:
