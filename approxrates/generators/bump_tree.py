@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -139,8 +139,16 @@ def default_setting(smoothness: float) -> tuple[int, int]:
         >>> default_setting(0.5), default_setting(1.5), default_setting(2.5)
         ((2, 2), (4, 4), (4, 4))
     """
-    best = ((b, max(_orders(smoothness), key=lambda m: margin(smoothness, b, m))) for b in _AUTO_BASES)
-    return next(setting for setting in best if is_admissible(smoothness, *setting))
+    setting = _first_proven(smoothness, _AUTO_BASES, _orders(smoothness))
+    assert setting is not None, "base 8 serves every smoothness below 6"
+    return setting
+
+
+def _first_proven(r: float, bases: Iterable[int], orders: Iterable[int]) -> tuple[int, int] | None:
+    """The first base that is proven with one of the orders, and the order of largest margin; None if there is none."""
+    choices = list(orders)
+    best = ((b, max(choices, key=lambda m: margin(r, b, m))) for b in bases)
+    return next((setting for setting in best if is_admissible(r, *setting)), None)
 
 
 def _orders(smoothness: float) -> range:
@@ -154,9 +162,9 @@ def _setting(r: float, base: int | None, order: int | None) -> tuple[int, int]:
     orders = _orders(r) if order is None else (whole("order", order, 2, 12),)
     if base is None and order is None:
         return default_setting(r)
-    for setting in itertools.product(bases, orders):
-        if is_admissible(r, *setting):
-            return setting
+    setting = _first_proven(r, bases, orders)
+    if setting is not None:
+        return setting
     asked = ", ".join(f"{name}={value}" for name, value in (("base", base), ("order", order)) if value is not None)
     working = [s for s in itertools.product(_SHOWN_BASES, _orders(r)) if is_admissible(r, *s)]
     raise ValueError(
