@@ -1,7 +1,8 @@
 """Where a family of networks lies on the phase diagram, and what binds it.
 
 A *family* is a target law, an activation, a size axis with its depth schedule, its precision and its samples: it is the
-family that is a point on the diagram, never a single network. The vertical axis is the normalised rate ``rho = p d / r``.
+family that is a point on the diagram, never a single network. The vertical axis is the normalised rate
+``rho = p d / r``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ COUNTINGS = ("n_params", "n_params_dense", "total_bits", "pieces", "width", "dep
 CAUSES = (
     "Is the error certified? A sampled maximum lies below the sup error, and the more so the larger the network.",
     "Are the sizes past the pre-asymptotic range? Fit again without the smallest ones.",
-    "Is the target easy? A self-similar, sparse or pseudo-random function carries too little information for the bound.",
+    "Is the target easy? A self-similar, sparse or pseudo-random function carries too little information.",
     "Is the size counted fully? Weights hidden in constants, or bits in a weight, must be counted.",
 )
 """What to check, in this order, when a rate is better than theory allows."""
@@ -51,12 +52,12 @@ class Label(StrEnum):
 
 
 _SENTENCES = {
-    Label.ALARM: "Faster than any network with this activation can be on an information-rich target: look for a mistake.",
+    Label.ALARM: "Faster than any network with this activation can be on an information-rich target: find the flaw.",
     Label.DEEP: "Faster than the classical rate with exact weights: the deep, discontinuous phase.",
     Label.CLASSICAL: "The classical rate r/d, to within a tenth: what continuous weight assignments reach.",
     Label.BELOW_CLASSICAL: "Slower than the classical rate r/d: optimisation or samples hold the family back.",
     Label.EASY_TARGET: "The target is not information-rich: a rate above r/d says nothing about the phases.",
-    Label.TRANSIENT: "Faster than the classical rate with weights of bounded precision: possible in a finite window only.",
+    Label.TRANSIENT: "Faster than the classical rate with weights of bounded precision: possible in a finite window.",
     Label.UNDECIDED: "The data do not decide.",
 }
 
@@ -114,7 +115,7 @@ def place(
         norm: ``"sup"`` or ``"l2"``.
         counting: What sizes count; the diagram counts ``"n_params"`` or ``"n_params_dense"``.
         bits_exponent: ``beta = d log(bits per weight) / d log(n_params)``; 0 for floating-point weights.
-        sample_exponent: ``sigma = d log(samples) / d log(n_params)``; None if unknown or if the encoder knows the target.
+        sample_exponent: ``sigma = d log(samples) / d log(n_params)``; None if unknown, or for an encoder.
         past_crossover: Whether the sizes are past the point where the construction beats a linear spline of equal size.
 
     Raises:
@@ -188,7 +189,7 @@ def _normalised(value: float, regularity: Regularity) -> float:
 
 
 def _families(activation: str) -> list[str]:
-    """Families of the units of an activation; one with a period has infinitely many pieces, so it counts as periodic."""
+    """Families of the units of an activation; with a period, pieces are unbounded in number: periodic."""
     whole = activations.get(activation)
     units = whole.parts or (whole,)
     return ["periodic" if unit.period is not None else str(unit.family) for unit in units]
@@ -279,7 +280,7 @@ def _what_holds_back(case: _Case) -> str:
 
 
 def _binding(case: _Case, label: Label) -> Binding | None:
-    """Optimisation below the law if it is known to limit; else the smallest term of the law, if the interval reaches it."""
+    """Optimisation if it is known to limit a rate below the law; else the smallest term, if the interval reaches it."""
     bound = min(case.law.values(), default=math.inf)
     if case.limited and case.low < bound:
         return "optimisation"

@@ -1,8 +1,8 @@
 r"""The phase diagram as pure functions: feasible rates, boundaries, the resource law and certified lower curves.
 
 ``r`` is the smoothness, ``d`` the dimension, ``W`` the number of parameters, ``p`` the rate (sup error ``O(W^{-p})``)
-and ``rho = p d / r`` the normalised rate. Derivations are written out in ``docs/theory.md``. Statements about a class are about
-its worst function; a curve that holds for every single sampled function says so.
+and ``rho = p d / r`` the normalised rate. Derivations are written out in ``docs/theory.md``. Statements about a class
+are about its worst function; a curve that holds for every single sampled function says so.
 
 Reference:
     Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477, for the diagram.
@@ -131,8 +131,9 @@ def resource_law(depth_exponent: float, bits_exponent: float = math.inf, sample_
 
     With depth ``W^a``, ``W^beta`` bits per weight and ``W^sigma`` samples of the target, up to logarithms. The target
     is known to error ``eps`` only through ``m = eps^{-d/r} = W^{rho}`` free signs. Depth: networks must produce all
-    ``2^m`` patterns, so ``m <= VCdim = O(W L log W)``. Bits: ``W^{1 + beta}`` bits name at most ``2^{W^{1 + beta}}`` networks, so
-    ``m <= W^{1 + beta}``. Samples: signs between the samples are not seen, so ``m <= W^sigma``. Necessary, not sufficient.
+    ``2^m`` patterns, so ``m <= VCdim = O(W L log W)``. Bits: ``W^{1 + beta}`` bits name at most
+    ``2^{W^{1 + beta}}`` networks, so ``m <= W^{1 + beta}``. Samples: signs between samples are not seen, so
+    ``m <= W^sigma``. Necessary only.
 
     Args:
         depth_exponent: ``a = d log L / d log W`` along the family, at least 0.
@@ -177,10 +178,10 @@ def free_knot_lower_curve(
     r"""Least sup error of *any* piecewise-linear function with so many pieces on a Faber tree: ``A 2^{-kr} / 2``.
 
     The tree is ``sum_k A 2^{-kr} sum_j s_kj hat(2^k x - j)`` with signs ``s_kj = +-1``, on ``[0, 1]``. ``P`` pieces
-    have ``H = P - 1`` break-points, which bend at most ``H`` of the ``2^k`` cells of level ``k``; take the least ``k`` with
-    ``2^k > H``. On a straight cell the second difference at its ends and middle vanishes for the approximant and is
-    ``A 2^{-kr}`` for the tree: coarser hats are straight there, finer ones vanish at the three points. The functional
-    ``f(middle) - (f(left) + f(right)) / 2`` has norm 2. Deterministic: true for every tree and every network.
+    have ``H = P - 1`` break-points, which bend at most ``H`` of the ``2^k`` cells of level ``k``; take the least ``k``
+    with ``2^k > H``. On a straight cell the second difference at its ends and middle vanishes for the approximant and
+    is ``A 2^{-kr}`` for the tree: coarser hats are straight there, finer ones vanish at these points. The
+    functional ``f(middle) - (f(left) + f(right)) / 2`` has norm 2. Deterministic: true for every tree and every network.
 
     Args:
         pieces: Numbers of linear pieces, any shape, at least 1.
@@ -240,10 +241,10 @@ def bits_lower_curve(
 ) -> Array:  # fmt: skip
     r"""Least sup error of any network with so many weights of so many bits on a random tree: ``kappa A b^{-kr}``.
 
-    Level ``k`` of the tree has ``m = b^{kd}`` independent random signs, and an approximant within ``kappa A b^{-kr}`` shows
-    them all. ``W`` weights of ``B`` bits name at most ``2^{BW}`` networks of one architecture, so the chance that any
-    of them is that close is at most ``2^{BW - m}``. The curve takes the least ``k`` with ``m >= B W + doubt_bits``, so
-    it holds for the one sampled tree with probability at least ``1 - 2^{-doubt_bits}`` per architecture. It needs
+    Level ``k`` of the tree has ``m = b^{kd}`` independent random signs, and an approximant within ``kappa A b^{-kr}``
+    shows them all. ``W`` weights of ``B`` bits name at most ``2^{BW}`` networks of one architecture, so the chance
+    that any of them is that close is at most ``2^{BW - m}``. The curve takes the least ``k`` with
+    ``m >= B W + doubt_bits``, so it holds for the one sampled tree with probability at least ``1 - 2^{-doubt_bits}`` per architecture. It needs
     *true* random signs; with those of a seeded generator it is conditional on their pseudo-randomness.
 
     Args:
@@ -278,8 +279,7 @@ def bits_lower_curve(
 def continuous_lower_curve(
     n_params: ArrayLike, smoothness: float, *, dim: int = 1, amplitude: float = 1.0, base: int = 2
 ) -> Array:
-    r"""Least class error of any *continuous* choice of ``W`` weights: ``A b^{-kr}`` at the least ``k`` with ``b^{kd} >
-    W``.
+    r"""Least class error of any *continuous* choice of weights: ``A b^{-kr}`` at the least ``k`` with ``b^{kd} > W``.
 
     The bumps of level ``k`` span a space of dimension ``b^{kd}`` whose sup-norm ball of radius ``A b^{-kr}`` lies in
     the class of trees with free coefficients. By Borsuk's theorem a continuous map to ``R^W`` with ``W`` below that

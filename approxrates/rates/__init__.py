@@ -1,4 +1,4 @@
-"""Rates of convergence: the exponent ``p`` in ``error ~ C * n_params**(-p)`` with an interval, and contrasts of two of them.
+"""Rates of convergence: the exponent ``p`` in ``error ~ C * n_params**(-p)`` with an interval, and contrasts of two.
 
 The statistics are written up in ``docs/rates.md``.
 """

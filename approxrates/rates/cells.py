@@ -23,7 +23,8 @@ def checked(
     cube = cube[None, :, None] if cube.ndim == 1 else cube[None] if cube.ndim == 2 else cube
     if cube.ndim != 3 or cube.shape[1] != k:
         raise ValueError(
-            f"errors must have shape (k,), (k, n_seeds) or (draws, k, n_seeds) with k = {k} sizes. Got shape {shape}. Write errors in the order of n_params."
+            f"errors must have shape (k,), (k, n_seeds) or (draws, k, n_seeds) with k = {k} sizes. "
+            f"Got shape {shape}. Write errors in the order of n_params."
         )
     if np.isinf(cube).any():
         raise ValueError("errors must be finite, or NaN for a failed run. Got an infinite error. Write NaN there.")
@@ -56,7 +57,8 @@ def _sizes(n_params: ArrayLike) -> Array:
         raise ValueError(f"n_params must be finite and greater than 1. Got {sizes.tolist()}. Leave out the others.")
     if not (np.diff(sizes) > 0).all():
         raise ValueError(
-            f"n_params must be strictly increasing. Got {sizes.tolist()}. Sort sizes and errors together, and merge equal sizes."
+            f"n_params must be strictly increasing. Got {sizes.tolist()}. "
+            "Sort sizes and errors together, and merge equal sizes."
         )
     return sizes
 
@@ -69,7 +71,8 @@ def _numbers(name: str, values: Any) -> Array:
             raise TypeError
     except (TypeError, ValueError):
         raise TypeError(
-            f"{name} must be an array of numbers, all rows of equal length. Got {type(values).__name__}. Write NaN where a run is missing."
+            f"{name} must be an array of numbers, all rows of equal length. Got {type(values).__name__}. "
+            "Write NaN where a run is missing."
         ) from None
     return array.astype(np.float64)
 
@@ -109,7 +112,7 @@ def _chances(n: int, statistic: str) -> Array:
 
 
 def size_means(cells: Array) -> Array:
-    """Mean curve over draws (row 0), and the same with each draw left out in turn, shape ``(1 + draws, k)`` or ``(1, k)``.
+    """Mean curve over draws (row 0), then with each draw left out, shape ``(1 + draws, k)``; ``(1, k)`` for one draw.
 
     Draws may miss sizes: what a draw lies above the others is removed before the mean (two-way additive fit).
     """

@@ -73,7 +73,8 @@ def compare_rates(a: Rate, b: Rate, *, paired: bool | None = None) -> RateDiffer
     equal = len(a.per_draw) == len(b.per_draw) >= 2
     if paired and not equal:
         raise ValueError(
-            f"paired must be False for {len(a.per_draw)} and {len(b.per_draw)} draws: pairs need the same two draws or more."
+            f"paired must be False for {len(a.per_draw)} and {len(b.per_draw)} draws. "
+            "Give both rates the same two draws or more."
         )
     together = equal if paired is None else paired
     both = _both(a, b) if together else np.zeros(0, dtype=bool)
@@ -110,7 +111,7 @@ def _verdict(a: Rate, b: Rate, low: float, high: float) -> tuple[Verdict, tuple[
     ]
     if a.log_power != b.log_power:
         reasons.append(
-            f"The rates assume different log powers, {a.log_power:g} and {b.log_power:g}: their difference means little."
+            f"The rates assume different log powers, {a.log_power:g} and {b.log_power:g}: the difference means little."
         )
     if not reasons and (low > 0 or high < 0):
         return ("a falls faster" if low > 0 else "b falls faster"), ()
@@ -144,7 +145,7 @@ def _error_ratio(a: Rate, b: Rate, paired: bool) -> tuple[float, tuple[float, fl
 
 
 def _on_grid(rate: Rate, x: Array) -> Array:
-    """Log of the errors of each draw, interpolated linearly in log size, shape ``(draws, len(x))``; NaN outside its sizes."""
+    """Log of the errors of each draw, interpolated linearly in log size, shape ``(draws, len(x))``; NaN outside."""
     curves = np.full((len(rate.draw_errors), len(x)), np.nan)
     for row, errors in zip(curves, rate.draw_errors, strict=True):
         known = np.isfinite(errors)

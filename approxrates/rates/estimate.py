@@ -130,7 +130,7 @@ def _estimate(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: fl
 
 
 def _drift(x: Array, law: Law, own: Law) -> tuple[float, float]:
-    """Change of the local rate over the range that is not floor, and its p-value: a term quadratic in log size is added."""
+    """Change of the local rate over the range that is not floor, by a term quadratic in log size; and its p-value."""
     bent = np.column_stack([law.jacobian[0], law.share[0] * (x - x.mean()) ** 2])
     freedom = len(x) - bent.shape[1]
     live = law.share[0] >= 1 - FLOOR_SHARE
@@ -146,7 +146,7 @@ def _drift(x: Array, law: Law, own: Law) -> tuple[float, float]:
 def _influence(design: Array, weights: Array) -> Array:
     """Derivative of the weighted least-squares coefficients by the log errors, shape ``(m, k)``."""
     root = np.sqrt(weights)
-    influence: Array = np.linalg.pinv(design * root[:, None]) * root
+    influence: Array = np.asarray(np.linalg.pinv(design * root[:, None]) * root, dtype=np.float64)
     return influence
 
 
@@ -158,7 +158,7 @@ def _size_scatter(residuals: Array, weights: Array, design: Array) -> float:
     Statist. 1, 799-821).
     """
     n, k = int(residuals.shape[0]), int(residuals.shape[1])
-    freedom = k - design.shape[1]
+    freedom = k - int(design.shape[1])
     pulled: Array = residuals * weights / float(np.mean(weights == 1))
     pulled -= (pulled @ np.linalg.pinv(design).T) @ design.T
     shared: Array = pulled.mean(axis=0)

@@ -118,7 +118,9 @@ def _remarks(sizes: Array, present: Mask, allowed: Mask) -> list[str]:
         remarks.append(f"No run has an error at n_params = {listed(sizes[empty])}.")
     failing = allowed & ~empty & (present.mean(axis=(0, 2)) < 0.5)
     if failing.any():
-        remarks.append(f"More than half of the runs failed at n_params = {listed(sizes[failing])}; the survivors flatter it.")
+        remarks.append(
+            f"More than half of the runs failed at n_params = {listed(sizes[failing])}; the rest flatter it."
+        )
     if present.any(axis=(1, 2)).sum() == 1:
         remarks.append("One target draw: the interval speaks of this target only, from the scatter between sizes.")
     return remarks
@@ -160,7 +162,7 @@ def _shortcomings(sizes: Array, kept: Mask, found: Estimate) -> list[str]:
     elif used[-1] / used[0] < MIN_SPAN * (1 - 1e-9):
         short.append(f"The sizes used span a factor of {used[-1] / used[0]:.2g} only; a rate needs {MIN_SPAN:g}.")
     if half > limit:
-        short.append(f"The interval of p = {found.value:.3f} is wider than +-{limit:.2f}. Add target draws, sizes or seeds.")
+        short.append(f"The interval of p = {found.value:.3f} is wider than +-{limit:.2f}. Add draws, sizes or seeds.")
     if found.interval[0] <= 0:
         short.append(f"The errors do not fall significantly: the interval for p begins at {found.interval[0]:.3f}.")
     return short

@@ -73,9 +73,15 @@ def fit_law(x: Array, y: Array, offset: Array, *, free_floor: bool = False, log_
     if free_floor:  # the first curve shows the others where to begin
         theta[:] = _best_start(x, filled[:1], offset, weights[:1], theta[:1])
         theta = _descend(x, filled, offset, weights, theta, free, steps=15)
+    linear = np.isneginf(log_floor) and not free_floor
     for _ in range(6 if len(x) >= _ROBUST_FROM else 0):
-        weights = present * _huber(np.where(present, _state(x, filled, offset, theta)[0], np.nan), free)
-        theta = _descend(x, filled, offset, weights, theta, free, steps=6 if free_floor else 3)
+        pulled = present * _huber(np.where(present, _state(x, filled, offset, theta)[0], np.nan), free)
+        if np.abs(pulled - weights).max() < 1e-6:
+            break
+        weights = pulled
+        theta = _descend(
+            x, filled, offset, weights, theta, free, steps=4 if linear else 8
+        )
     residuals, jacobian, share = _state(x, filled, offset, theta)
     return Law(theta[:, :free], theta[:, 2], residuals * present, jacobian[..., :free], share, weights)
 
@@ -98,10 +104,13 @@ def aicc(square: float, n_cells: int, n_coefficients: int) -> float:
 
 
 def scale_of(residuals: Array, n_coefficients: int) -> Array:
-    """Standard deviation of each curve's log residuals by their median size, shape ``(rows,)``; NaN cells are left out."""
+    """Standard deviation of each curve's log residuals by their median size, shape ``(rows,)``; without NaN cells."""
     n_cells = np.isfinite(residuals).sum(axis=1)
     inflated = np.sqrt(n_cells / np.maximum(n_cells - n_coefficients, 1))
-    scale: Array = 1.4826 * np.nanmedian(np.abs(residuals), axis=1) * inflated
+    ordered = np.sort(np.abs(residuals), axis=1)  # NaN last
+    rows, last = np.arange(len(residuals)), np.maximum(n_cells - 1, 0)
+    median = (ordered[rows, last // 2] + ordered[rows, (last + 1) // 2]) / 2
+    scale: Array = 1.4826 * median * inflated
     return scale
 
 
@@ -127,7 +136,7 @@ def _start(x: Array, y: Array, offset: Array, weights: Array, log_floor: float) 
     theta[:, 2] = -np.inf
     theta = _descend(x, y, offset, weights, theta, free=2, steps=4)
     theta[:, 2] = log_floor
-    return theta
+    return theta if np.isneginf(log_floor) else _descend(x, y, offset, weights, theta, free=2, steps=20)
 
 
 def _best_start(x: Array, y: Array, offset: Array, weights: Array, theta: Array) -> Array:
@@ -167,9 +176,12 @@ def _descend(x: Array, y: Array, offset: Array, weights: Array, theta: Array, fr
         trial_residuals, trial_jacobian, _ = _state(x, y, offset, trial)
         trial_loss = (weights * trial_residuals**2).sum(axis=1)
         better = trial_loss < loss
+        settled = np.where(better, loss - trial_loss, 0.0) <= 1e-13 * loss
         theta = np.where(better[:, None], trial, theta)
         residuals = np.where(better[:, None], trial_residuals, residuals)
         jacobian = np.where(better[:, None, None], trial_jacobian, jacobian)
         loss = np.where(better, trial_loss, loss)
         damping = np.clip(np.where(better, damping / 8, damping * 8), 1e-12, 1e6)
+        if (settled & (better | (damping > 1e3) | np.isneginf(theta[:, 2]))).all():
+            break
     return theta
