@@ -222,9 +222,7 @@ def _targets(value: Any) -> tuple[Sourced, ...]:
         elif isinstance(item, Target):
             found.append(Sourced(item, source_of(item)))
         else:
-            raise TypeError(
-                f"targets must be Targets. Got {item!r}. Write ar.load_target(...)."
-            )
+            raise TypeError(f"targets must be Targets. Got {item!r}. Write ar.load_target(...).")
     if not found:
         raise ValueError("a study must have at least one target. Got none. Write e.g. targets=ar.load_target(...).")
     return tuple({s.key: s for s in found}.values())

@@ -52,12 +52,12 @@ class FamilyCurve:
         errors: Errors in ``norm``, shape ``(draws, k, seeds)``; NaN where a run is missing or has failed.
         draws: Target seeds, one for each row of ``errors``.
         rate: Fitted rate, or None with fewer than four sizes.
-        point: Place on the phase diagram, or None without a rate.
+        point: Place on the phase diagram, or None without a rate or for an infinitely smooth target.
         regularity: What is known about the target.
         activation: Activation code.
         method: ``"train"`` or ``"construct"``.
         depth_exponent: The exponent of depth ~ n_params^a along the family: 1 at fixed width, 0 at fixed depth;
-            None if unknown.
+            NaN if unknown.
         limited: Mask ``(k,)``: the error is known to be limited by optimisation there.
         failed_fraction: Share of runs without a usable network, shape ``(k,)``.
         x: What ``sizes`` counts.
@@ -74,7 +74,7 @@ class FamilyCurve:
     regularity: Regularity
     activation: str
     method: str
-    depth_exponent: float | None
+    depth_exponent: float
     limited: NDArray[np.bool_]
     failed_fraction: NDArray[np.float64]
     x: str = "n_params"
@@ -242,7 +242,8 @@ def _bins(rows: list[Row], x: str) -> dict[float, list[Row]]:
 def _placed(curve: FamilyCurve) -> FamilyCurve:
     """The curve with its rate, and with its place on the diagram.
 
-    Sizes at which a draw has no error are left out of the fit; so are those limited by optimisation, if four others remain.
+    Sizes at which a draw has no error are left out of the fit; so are those limited by optimisation, if four others
+    remain.
     """
     usable = np.isfinite(curve.errors) & (curve.errors > 0)
     drawn = usable.any(axis=(1, 2)) if curve.errors.size else np.zeros(0, dtype=bool)
@@ -252,12 +253,18 @@ def _placed(curve: FamilyCurve) -> FamilyCurve:
     unlimited = use & ~curve.limited
     use = unlimited if unlimited.sum() >= MIN_SIZES else use
     rate = fit_rate(curve.sizes, np.where(usable, curve.errors, np.nan)[drawn], use=use)
-    if not _is_known(curve.activation):
-        return dataclasses.replace(curve, rate=rate)
+    if not (curve.regularity.is_finite and _is_known(curve.activation)):
+        return dataclasses.replace(curve, rate=rate, point=None)
     point = place(
-        rate, curve.regularity, activation=curve.activation, depth_exponent=curve.depth_exponent, norm=curve.norm,
-        exact_weights=curve.method == "construct", optimisation_limited=bool((use & curve.limited).any()), counting=curve.x,
-    )  # fmt: skip
+        rate,
+        curve.regularity,
+        activation=curve.activation,
+        depth_exponent=None if math.isnan(curve.depth_exponent) else curve.depth_exponent,
+        exact_weights=curve.method == "construct",
+        optimisation_limited=bool((use & curve.limited).any()),
+        norm=curve.norm,
+        counting=curve.x,
+    )
     return dataclasses.replace(curve, rate=rate, point=point)
 
 
@@ -270,14 +277,14 @@ def _is_known(activation: str) -> bool:
     return True
 
 
-def _depth_exponent(rows: list[Row]) -> float | None:
+def _depth_exponent(rows: list[Row]) -> float:
     """The exponent of depth ~ n_params^a along the family.
 
     1 where depth grows at fixed width and 0 where it does not grow, whatever the few first sizes look like; along a
-    schedule the least-squares slope of log depth against log n_params. None if the depth is not known.
+    schedule the least-squares slope of log depth against log n_params. NaN if the depth is not known.
     """
     if not any(r.get("depth") for r in rows):
-        return None
+        return math.nan
     shapes = {(r["n_params"], r.get("width"), r["depth"]) for r in rows if r.get("depth") and r.get("n_params")}
     if len({n for n, _, _ in shapes}) < 2 or len({depth for _, _, depth in shapes}) < 2:
         return 0.0

@@ -168,7 +168,10 @@ def read_data(data: Any, dim: int) -> tuple[Any, Any]:
             with np.load(path) as archive:
                 return archive["x"], archive["y"]
         lines = path.read_text().splitlines()
-        table = np.loadtxt(lines[1 if lines and _is_heading(lines[0]) else 0 :], delimiter=",", ndmin=2)
+        rows = lines[1:] if lines and _is_heading(lines[0]) else lines
+        if not rows:
+            raise ValueError("it holds no rows")
+        table = np.loadtxt(rows, delimiter=",", ndmin=2)
     except (OSError, ValueError, KeyError, UnicodeDecodeError) as problem:
         raise ValueError(
             f"data must be a readable file. Got {path} ({str(problem).splitlines()[0]}). {advice}"
@@ -179,9 +182,14 @@ def read_data(data: Any, dim: int) -> tuple[Any, Any]:
 
 
 def _is_heading(line: str) -> bool:
-    """Whether a line of a CSV holds names."""
+    """Whether a line of a CSV holds names: no cell of it is a number."""
+    return not any(_is_number(cell) for cell in line.split(","))
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a text reads as a number."""
     try:
-        [float(cell) for cell in line.split(",")]
+        float(cell)
     except ValueError:
-        return True
-    return False
+        return False
+    return True

@@ -98,29 +98,28 @@ def stored(out):
 
 
 def kill_once(out, n_runs, workers, token, rng, mode, window):
-    """Starts a driver, kills it or one of its workers at a random moment, and says whether there was one to kill."""
+    """Starts a driver, kills it or one of its workers at a random moment, and says how many rows were stored then."""
     driver = start(out, n_runs, workers, token)
     while not workers_of(driver.pid, token) and driver.poll() is None:
         time.sleep(0.02)
     time.sleep(rng.uniform(0.0, window))
-    killed = False
+    moment = None
     if mode == "driver":
-        killed = driver.poll() is None
+        moment = stored(out) if driver.poll() is None else None
         driver.kill()
     else:
         for _ in range(100):
             alive = workers_of(driver.pid, token)
             if alive:
-                victim = rng.choice(alive)
-                os.kill(victim, signal.SIGKILL)
-                killed = True
+                moment = stored(out)
+                os.kill(rng.choice(alive), signal.SIGKILL)
                 break
             if driver.poll() is not None:
                 break
             time.sleep(0.02)
     driver.wait()
     driver.stderr.close()
-    return killed
+    return moment
 
 
 def check(out, reference, n_runs):
@@ -151,9 +150,10 @@ def experiment(mode, n_runs=200, kills=20, workers=2, seed=0, window=2.0):
             out = Path(scratch) / f"study-{len(results)}"
             moments = []
             while hit < kills and stored(out) < n_runs:
-                if kill_once(out, n_runs, workers, token, rng, mode, window):
+                moment = kill_once(out, n_runs, workers, token, rng, mode, window)
+                if moment is not None:
                     hit += 1
-                    moments.append(stored(out))
+                    moments.append(moment)
                 orphans += len(wait_for_none(token))
             last = start(out, n_runs, workers, token)
             assert last.wait() == 0, last.stderr.read()

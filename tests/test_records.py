@@ -1,0 +1,293 @@
+"""Records: families, rates, optimisation-limited sizes and paired contrasts from flat rows."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from approxrates import store
+from approxrates.curves import error_of, is_schedule
+from approxrates.records import FRAME_COLUMNS, FamilyCurve, load_records, records_from_table
+from approxrates.rows import flat
+
+SIZES = (50, 100, 200, 400, 800, 1600)
+
+
+def table(rates, *, sizes=SIZES, draws=4, seeds=2, noise=0.05, **columns):
+    """Errors of exact power laws with noise; ``rates`` by activation."""
+    rng = np.random.default_rng(0)
+    base = {"target": "faber_tree", "smoothness": 0.5, "dim": 1, "width": 8} | columns
+    return [
+        base
+        | {
+            "activation": activation,
+            "n_params": n,
+            "depth": 1 + n // 50,
+            "target_seed": d,
+            "replica": s,
+            "error_sup": float(n**-p * np.exp(noise * rng.normal())),
+        }
+        for activation, p in rates.items()
+        for n in sizes
+        for d in range(draws)
+        for s in range(seeds)
+    ]
+
+
+def records(rows):
+    return records_from_table(pd.DataFrame(rows))
+
+
+def test_each_family_gets_the_rate_it_was_made_with():
+    rates = records(table({"relu": 0.45, "sin": 0.8})).rates().set_index("activation")
+    assert rates.rate["relu"] == pytest.approx(0.45, abs=0.04)
+    assert rates.rate["sin"] == pytest.approx(0.8, abs=0.04)
+    assert (rates.rate_low < rates.rate).all()
+    assert (rates.rate < rates.rate_high).all()
+    assert rates.rho["sin"] == pytest.approx(1.6, abs=0.08)
+    assert (rates[["n_sizes", "n_draws", "n_seeds"]] == [6, 4, 2]).all(axis=None)
+
+
+def test_errors_are_arranged_by_draw_size_and_seed():
+    rows = table({"relu": 0.5}, draws=2, seeds=3, noise=0.0)
+    for row in rows:
+        row["error_sup"] = 1000 * (row["target_seed"] + 1) + row["n_params"] + 0.1 * row["replica"]
+    curve = records(rows).families()[0]
+    assert isinstance(curve, FamilyCurve)
+    assert curve.sizes.tolist() == list(SIZES)
+    assert curve.errors.shape == (2, 6, 3)
+    assert curve.errors[1, 2] == pytest.approx([2200.0, 2200.1, 2200.2])
+    assert curve.draws == (0, 1)
+
+
+def test_missing_and_failed_runs_are_nan_and_counted():
+    rows = table({"relu": 0.5})
+    rows[0]["status"] = "failed"
+    del rows[0]["error_sup"], rows[5]
+    curve = records(rows).families()[0]
+    assert np.isnan(curve.errors[0, 0, 0]) or np.isnan(curve.errors[0, 0, 1])
+    assert np.isnan(curve.errors).sum() == 2
+    assert curve.failed_fraction.tolist() == pytest.approx([1 / 7, 0, 0, 0, 0, 0])
+    assert curve.rate is not None
+
+
+def test_three_sizes_give_a_curve_without_rate():
+    found = records(table({"relu": 0.5}, sizes=SIZES[:3]))
+    curve = found.families()[0]
+    assert (curve.rate, curve.point) == (None, None)
+    row = found.rates().iloc[0]
+    assert math.isnan(row.rate)
+    assert row.verdict == "undetermined"
+
+
+def test_the_sup_error_of_a_run_is_the_geometric_mean_of_its_bounds():
+    row = {"status": "ok", "error_sup_lower": 0.01, "error_sup_upper": 0.04, "error_l2": 0.005}
+    assert error_of(row, "sup") == pytest.approx(0.02)
+    assert error_of(row, "l2") == 0.005
+    assert math.isnan(error_of(row | {"status": "diverged"}, "sup"))
+    assert error_of(row | {"error_sup_lower": 0.0}, "sup") == 0.04
+
+
+def test_a_label_shows_what_differs_and_nothing_else():
+    rows = table({"relu": 0.5, "sin": 0.5}) + table({"relu": 0.5}, smoothness=0.75)
+    assert [c.label for c in records(rows).families()] == ["relu, r = 0.5", "sin, r = 0.5", "relu, r = 0.75"]
+    assert [c.label for c in records(table({"relu": 0.5})).families()] == ["relu"]
+
+
+def test_a_construction_is_labelled_by_its_name():
+    built = [r | {"method": "construct", "construction": "interpolation"} for r in table({"relu": 0.5}, seeds=1)]
+    assert [c.label for c in records(table({"relu": 0.5}) + built).families()] == ["relu", "interpolation"]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        ([(25, 8, 1), (97, 8, 2), (241, 8, 4)], True),
+        ([(50, 4, 2), (200, 8, 4), (900, 16, 8)], True),
+        ([(50, 4, 8), (60, 8, 4), (70, 16, 2)], True),
+        ([(97, 8, 2), (241, 8, 4), (321, 16, 2), (865, 16, 4)], False),
+    ],
+    ids=["depth only", "schedule", "width against depth", "grid"],
+)
+def test_a_grid_of_shapes_is_told_from_a_schedule(shapes, expected):
+    assert is_schedule(shapes) is expected
+
+
+def test_a_grid_is_split_by_width_and_a_schedule_is_one_family():
+    grid = [
+        r | {"width": w, "n_params": r["n_params"] * w, "architecture": "fixed_width"}
+        for w in (4, 8)
+        for r in table({"relu": 0.5}, draws=1)
+    ]
+    assert [c.label for c in records(grid).families()] == ["relu, width 4", "relu, width 8"] or [
+        c.key["width"] for c in records(grid).families()
+    ] == [4, 8]
+    schedule = [r | {"width": 4 * (1 + r["n_params"] // 100)} for r in table({"relu": 0.5}, draws=1)]
+    assert len(records(schedule).families()) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (lambda n: {"width": 8, "depth": 1 + n // 50}, 1.0),
+        (lambda n: {"width": n // 10, "depth": 3}, 0.0),
+        (lambda n: {"width": round(n**0.25 * 8), "depth": round(4 * n**0.5)}, 0.5),
+        (lambda n: {"width": None, "depth": None}, math.nan),
+    ],
+    ids=["fixed width", "fixed depth", "square root", "unknown"],
+)
+def test_the_depth_exponent_is_that_of_the_schedule(shape, expected):
+    rows = [r | shape(r["n_params"]) for r in table({"relu": 0.5})]
+    found = records(rows).families()[0].depth_exponent
+    assert found == pytest.approx(expected, abs=0.02, nan_ok=True)
+
+
+def refitted(fall, at):
+    """A family of which some sizes were fitted again with a larger budget, the error fallen by a share."""
+    rows = table({"relu": 0.5}, noise=0.0)
+    return rows + [
+        r | {"budget": 4, "error_sup": r["error_sup"] * (1 - fall)}
+        for r in rows
+        if r["n_params"] in at and r["target_seed"] == 0
+    ]
+
+
+def test_sizes_where_more_budget_lowers_the_error_are_marked():
+    curve = records(refitted(0.3, (800, 1600))).families()[0]
+    assert curve.limited.tolist() == [True] * 6
+    assert curve.errors.shape == (4, 6, 2)
+    assert curve.point.binding == "optimisation" or curve.rate.used.any()
+
+
+def test_a_fall_below_ten_percent_marks_nothing():
+    assert not records(refitted(0.08, SIZES)).families()[0].limited.any()
+
+
+def test_limited_sizes_stay_out_of_the_fit_if_four_others_remain():
+    rows = table({"relu": 0.5}, noise=0.01)
+    for row in rows:
+        row["error_sup"] *= 3 if row["n_params"] == 1600 else 1
+    again = [r | {"budget": 4, "error_sup": r["error_sup"] / 3} for r in rows if r["n_params"] == 1600]
+    again += [r | {"budget": 4} for r in rows if r["n_params"] == 800]
+    curve = records(rows + again).families()[0]
+    assert curve.limited.tolist() == [False] * 5 + [True]
+    assert not curve.rate.used[-1]
+    assert curve.rate.value == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_constructive_start_shows_where_random_starts_are_limited():
+    rows = table({"relu": 0.3}, noise=0.0, start="random") + table({"relu": 0.5}, noise=0.0, start="constructive")
+    random, constructive = records(rows).families()
+    assert random.limited.all()
+    assert not constructive.limited.any()
+
+
+def test_contrasts_are_paired_on_common_draws():
+    rows = table({"relu": 0.45}, draws=6) + [r for r in table({"sin": 0.8}, draws=6) if r["target_seed"] >= 2]
+    contrast = records(rows).compare("activation").iloc[0]
+    assert (contrast.a, contrast.b, contrast.n_draws) == ("relu", "sin", 4)
+    assert contrast.difference == pytest.approx(-0.35, abs=0.05)
+    assert contrast.difference_low < contrast.difference < contrast.difference_high < 0
+    assert contrast.error_ratio > 1
+
+
+def test_contrasts_hold_everything_else_fixed():
+    rows = table({"relu": 0.5, "sin": 0.6}) + table({"relu": 0.5, "sin": 0.6}, smoothness=0.75)
+    contrasts = records(rows).compare("activation")
+    assert sorted(contrasts.smoothness) == [0.5, 0.75]
+
+
+def test_training_is_compared_with_a_construction():
+    built = [r | {"method": "construct", "construction": "interpolation"} for r in table({"relu": 0.5}, seeds=1)]
+    trained = [r | {"start": "random", "architecture": "fixed_width"} for r in table({"relu": 0.4})]
+    assert len(records(trained + built).compare("method")) == 1
+
+
+def test_an_unknown_column_is_refused_with_the_known_ones():
+    found = records(table({"relu": 0.5}))
+    for ask in (found.compare, found.rates):
+        with pytest.raises(ValueError, match="activation"):
+            ask("activaton")
+    with pytest.raises(ValueError, match="sup"):
+        found.families(norm="max")
+    with pytest.raises(ValueError, match="n_params_dense"):
+        found.families(x="weights")
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "named"),
+    [
+        ([{"error_sup": 1.0}], ValueError, "n_params"),
+        ([{"n_params": 10}], ValueError, "error_sup"),
+        ([{"n_params": 10, "error_sup": -1.0}], ValueError, "row 0"),
+        ([{"n_params": 10, "error_sup": 0.0}], ValueError, "positive"),
+        ([{"n_params": 10, "error_sup": float("inf")}], ValueError, "positive"),
+        ([{"n_params": 0, "error_sup": 1.0}], ValueError, "n_params"),
+        ([{"n_params": 10, "error_sup": "small"}], ValueError, "small"),
+        ([{"n_params": 10, "error_sup": 1.0, "status": "fine"}], ValueError, "fine"),
+        ([{"n_params": 10, "error_sup": 1.0, "smoothness": -1.0}], ValueError, "smoothness"),
+    ],
+    ids=lambda v: str(v)[:40],
+)
+def test_a_bad_table_is_refused_in_one_line(rows, error, named):
+    with pytest.raises(error, match=named) as caught:
+        records(rows)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_must_be_a_data_frame_with_rows():
+    with pytest.raises(TypeError, match="DataFrame"):
+        records_from_table([{"n_params": 10, "error_sup": 1.0}])
+    with pytest.raises(ValueError, match="at least one row"):
+        records_from_table(pd.DataFrame({"n_params": [], "error_sup": []}))
+
+
+def test_a_table_of_l2_errors_alone_has_l2_curves():
+    rows = [{"n_params": n, "error_l2": n**-1.5} for n in SIZES]
+    assert records(rows).families(norm="l2")[0].rate.value == pytest.approx(1.5, abs=1e-6)
+
+
+def test_the_catalogue_says_whether_a_tabled_target_is_information_rich():
+    assert records(table({"relu": 0.5})).families()[0].regularity.information_rich
+    assert not records(table({"relu": 0.5}, information_rich=False)).families()[0].regularity.information_rich
+    assert not records(table({"relu": 0.5}, target="takagi")).families()[0].regularity.information_rich
+
+
+def stored_row(replica, status="ok", **metrics):
+    spec = {
+        "target": {"name": "faber_tree", "smoothness": 0.5, "dim": 1, "seed": 3},
+        "architecture": {"kind": "fixed_width", "dim": 1, "width": 4, "depth": 2, "activation": "relu"},
+        "training": {"plan": [{"stage": "adam", "steps": 5}], "replica": replica},
+        "recipe": {"target": 1, "training": 1, "error": 1},
+    }
+    head = {"schema": 1, "id": store.digest(spec), "spec": spec, "status": status, "attempt": 1, "error": None}
+    return head | {"metrics": metrics, "environment": {}, "times": {"begin": 0.0, "end": 1.0}}
+
+
+def test_a_stored_row_is_laid_flat():
+    row = flat(stored_row(2, n_params=33, error_sup_upper=0.5, plan="adam 5"))
+    expected = {"target": "faber_tree", "target_seed": 3, "smoothness": 0.5, "method": "train", "activation": "relu"}
+    expected |= {"width": 4, "depth": 2, "replica": 2, "start": "random", "budget": 1, "plan": "adam 5", "n_params": 33}
+    assert {k: row[k] for k in expected} == expected
+
+
+def test_a_failed_run_still_knows_its_size():
+    assert flat(stored_row(0, "failed"))["n_params"] == 33
+
+
+def test_a_folder_is_read_without_running(tmp_path):
+    store.Segment(tmp_path).append(
+        [stored_row(i, n_params=33, error_sup_lower=0.4, error_sup_upper=0.5) for i in (0, 1)]
+    )
+    found = load_records(tmp_path)
+    assert len(found) == 2
+    assert list(found.frame().columns) == list(FRAME_COLUMNS)
+    assert "2 ok" in repr(found)
+    store.write_selection(tmp_path, store.Selection("one", (stored_row(1)["id"],)))
+    assert load_records(tmp_path).frame().replica.tolist() == [1]
+
+
+def test_a_folder_without_runs_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Run the study first"):
+        load_records(tmp_path / "absent")
