@@ -166,7 +166,7 @@ def test_best_needs_a_target_if_there_are_several_and_knows_them():
     fit = ar.train(arch_of(), [BUMP, WIGGLE], replicas=2, plan=[ar.Adam(steps=5)])
     assert [(t.name, r) for t, r in fit.members] == [("bump", 0), ("bump", 1), ("wiggle", 0), ("wiggle", 1)]
     assert np.abs(fit.best(WIGGLE)(LINE) - 3.5).max() < 5
-    with pytest.raises(ValueError, match="write fit.best|Write fit.best"):
+    with pytest.raises(ValueError, match="Write fit"):
         fit.best()
     with pytest.raises(ValueError, match="bump, wiggle"):
         fit.best(ar.Target.from_callable(np.ravel, SMOOTH, name="other"))

@@ -41,7 +41,7 @@ def stage_from_spec(spec: Mapping[str, Any]) -> Stage:
         )
     settings = dict(spec)
     name = settings.pop("stage", None)
-    if name not in STAGES:
+    if not isinstance(name, str) or name not in STAGES:
         raise ValueError(f"stage must be one of {', '.join(STAGES)}. Got {name!r}.")
     known = [field.name for field in dataclasses.fields(STAGES[name])]
     if unknown := sorted(set(settings) - set(known)):
@@ -85,7 +85,7 @@ def resolve_plan(plan: Any, arch: Architecture, targets: Target | Sequence[Targe
 
 
 def default_plan(arch: Architecture, target: Target, start: str) -> Plan:
-    """SOAP; where target and activation are smooth and the network not too large, self-scaled BFGS after a short run of it.
+    """SOAP; if target and activation are smooth and the network not large, self-scaled BFGS after a short run of it.
 
     Steps grow with the number of parameters, so that large networks are not fitted worse than small ones for want of
     time; the counts are a compromise for studies of thousands of fits: ``budget`` multiplies them.

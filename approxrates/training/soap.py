@@ -17,7 +17,7 @@ from approxrates.training.firstorder import FirstOrder, Rule
 class SOAPRule(AdamRule):
     """Adam for the first and the last layer, Adam in rotated coordinates for the hidden ones.
 
-    All matrices of hidden layers, the bias a further column, are one batch ``[n (depth - 1), rows, columns]``. Both sizes
+    All matrices of hidden layers, the bias a further column, are one batch ``[n (depth - 1), rows, columns]``. Sizes
     are padded to multiples of four, so that every matrix begins at a multiple of 64 bytes: results of LAPACK depend on
     the alignment, hence on the place in the batch.
     """
@@ -64,8 +64,12 @@ class SOAPRule(AdamRule):
             self.left_basis = _eigenbasis(_bordered(self.left, self.size[0]))
             self.right_basis = _eigenbasis(_bordered(self.right, self.size[1]))
         elif step % self.settings.refresh == 0:
-            self.left_basis = _iterate(_bordered(self.left, self.size[0]), self.left_basis)
-            self.right_basis = _iterate(_bordered(self.right, self.size[1]), self.right_basis)
+            left, right = self.left_basis, self.right_basis
+            self.left_basis = _iterate(_bordered(self.left, self.size[0]), left)
+            self.right_basis = _iterate(_bordered(self.right, self.size[1]), right)
+            # Second moments follow the basis: new coordinates mix old ones, weighted by squared cosines.
+            a, b = torch.bmm(self.left_basis.mT, left).square_(), torch.bmm(right.mT, self.right_basis).square_()
+            self.rotated = torch.bmm(torch.bmm(a, self.rotated), b)
         turned = torch.bmm(torch.bmm(self.left_basis.mT, gradient), self.right_basis)
         self.rotated.mul_(beta2).addcmul_(turned, turned, value=1.0 - beta2)
         moment = torch.bmm(torch.bmm(self.left_basis.mT, first), self.right_basis)
@@ -125,7 +129,8 @@ class SOAP(FirstOrder):
         TypeError: If a setting is of the wrong kind.
 
     Reference:
-        Vyas, Morwani, Zhao, Shapira, Brandfonbrener, Janson & Kakade (2024), arXiv:2409.11321, algorithm 3.
+        Vyas, Morwani, Zhao, Shapira, Brandfonbrener, Janson & Kakade (2024), arXiv:2409.11321, algorithm 3; but second
+        moments are carried over to the new basis when it turns: stale ones let single steps grow out of bounds.
     """
 
     name: ClassVar[str] = "soap"
