@@ -99,8 +99,12 @@ class Segment:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not self.path.exists()
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
+            # A write that failed half-way (a full disk) must not spoil the row that follows it.
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                data = b"\n" + data
             view = memoryview(data)
             while view:
                 view = view[os.write(descriptor, view) :]
