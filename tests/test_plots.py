@@ -309,6 +309,15 @@ def test_a_family_without_a_rate_is_drawn_and_says_so():
     assert_legible(ax)
 
 
+def test_an_undetermined_rate_is_pale_and_has_a_question_mark(one_target):
+    family = one_target.families()[0]
+    rate = dataclasses.replace(family.rate, verdict="undetermined")
+    ax = plot_rates(Changed([dataclasses.replace(family, rate=rate)]))
+    assert [t.get_text()[-1] for t in ax.texts if " p = " in t.get_text()] == ["?"]
+    assert [line.get_alpha() for line in ax.get_lines() if len(line.get_xdata()) == 60] == [0.4]
+    assert any("undetermined" in text for text, _ in boxes_of(ax))
+
+
 def test_records_without_errors_are_refused_in_one_line():
     table = make_table([ROUGH], ["relu"], interpolation=False).assign(status="failed")
     with pytest.raises(ValueError, match=r"^records must hold .* Got none\. .*$"):
@@ -428,13 +437,14 @@ def test_comparison_draws_the_paired_contrasts_of_the_records(records):
 
 
 def test_comparison_marks_exactly_the_intervals_that_exclude_no_difference():
-    table = make_table([ROUGH], ["relu", "tanh", "sin"], rates={"tanh": 0.2}, draws=6, interpolation=False)
+    table = make_table([ROUGH], ["relu", "tanh", "sin"], rates={"tanh": 0.2}, draws=6, interpolation=False, gap=4.0)
     records = records_from_table(table)
     ax = plot_comparison(records)
     apart = [not (row.difference_low <= 0 <= row.difference_high) for row in records.compare("activation").itertuples()]
     filled = [line.get_markerfacecolor() != "white" for line in ax.get_lines() if line.get_marker() == "o"]
     assert filled == apart
     assert any(apart)
+    assert_legible(ax)
 
 
 def test_comparison_needs_a_pair(one_target):

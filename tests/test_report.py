@@ -203,6 +203,14 @@ def test_records_without_any_rate_give_a_report_and_older_figures_do_not_stay(tm
     assert (tmp_path / "figures" / "rates.svg").exists()
 
 
+def test_a_study_of_which_every_run_failed_still_has_a_report(tmp_path):
+    frame = table().query("n_params < 100").assign(status="failed", error="RuntimeError: no")
+    text = write_report(records_from_table(frame, name="nothing"), tmp_path).read_text(encoding="utf-8")
+    assert "RuntimeError: no" in text
+    assert "72 of 72 (100.0 %)" in text
+    assert [p.name for p in (tmp_path / "figures").glob("*.svg")] == ["targets.svg"]
+
+
 def test_report_needs_a_folder_that_can_be_written(tmp_path):
     records = records_from_table(table())
     with pytest.raises(ValueError, match=r"^path must be a folder, .* Got None\. Write .*$"):

@@ -1,7 +1,7 @@
 """Figures and tables of a study. The only place that imports matplotlib; every plot draws on an Axes and returns it."""
 
 from approxrates.plots.comparison import plot_comparison
-from approxrates.plots.families import by_target, family_names, readable, target_name, target_options
+from approxrates.plots.families import brief, by_target, family_names, readable, target_name, target_options
 from approxrates.plots.phase_diagram import is_easy, plot_phase_diagram
 from approxrates.plots.rate_curves import plot_rates
 from approxrates.plots.saving import drawn_numbers, save_figure
@@ -10,6 +10,7 @@ from approxrates.plots.target_curves import plot_targets
 
 __all__ = [
     "HEADINGS",
+    "brief",
     "by_target",
     "drawn_numbers",
     "family_names",

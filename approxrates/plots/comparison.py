@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from approxrates.plots.families import law_name, readable
+from approxrates.plots.families import brief, law_name, readable
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import OKABE_ITO, new_figure, styled
 
@@ -67,15 +67,15 @@ def plot_comparison(records: Records, column: str = "activation", ax: Axes | Non
         if ax is None:
             height = ROW * len(lines) + 0.62
             figure = new_figure(8.2, height)
-            left = 0.3 + 0.062 * max(len(text) for text, _ in lines)
+            left = 0.3 + 0.068 * max(len(text) for text, _ in lines)
             grid = figure.add_gridspec(
                 1,
                 2,
                 left=left / 8.2,
-                right=1 - 1.35 / 8.2,
+                right=1 - 1.5 / 8.2,
                 bottom=0.5 / height,
                 top=1 - 0.06 / height,
-                wspace=1.35 / 2.2,
+                wspace=1.5 / 2.1,
             )
             ax, ratio_ax = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
         _forest(ax, lines, ("difference", "difference_low", "difference_high"), 0.0)
@@ -144,7 +144,7 @@ def _forest(
         ax.plot([value], [-i], "o", color=color, mfc=color if apart else "white", ms=4, mew=1.0, zorder=3)
         sign = "+" if neutral == 0 else ""
         ax.annotate(
-            f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]".replace("-", "−"),
+            f"{brief(value, sign)} [{brief(low, sign)}, {brief(high, sign)}]",
             (1, -i),
             xycoords=("axes fraction", "data"),
             xytext=(5, 0),

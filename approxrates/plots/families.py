@@ -44,6 +44,13 @@ def readable(name: Any) -> str:
     )
 
 
+def brief(value: float, sign: str = "") -> str:
+    """A number for a label: two decimals, fewer where they would mean nothing; a true minus sign."""
+    size = abs(value)
+    text = f"{value:{sign},.0f}" if size >= 100 else f"{value:{sign}.2f}" if size >= 0.1 or sign else f"{value:.2g}"
+    return text.replace("-", "−")
+
+
 def target_name(family: FamilyCurve, *, dim: bool = False) -> str:
     """Title of a target law: ``Faber tree, r = 0.5``; with ``dim`` (or for d > 1) the dimension too."""
     return law_name(family.key, family.regularity.smoothness, family.regularity.dim, dim=dim)

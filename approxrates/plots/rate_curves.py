@@ -33,6 +33,7 @@ NORM_LABELS = {"sup": "sup error", "l2": r"L² error"}
 NOTES = {
     "unused": "not used in the fit",
     "limited": "limited by optimisation",
+    "undetermined": "? undetermined",
     "quartiles": "median and quartiles over seeds and draws",
 }
 
@@ -42,8 +43,8 @@ def plot_rates(records: Records, x: str = "n_params", norm: str = "sup", ax: Axe
 
     Marks are medians over seeds and target draws, bars their quartiles; hollow marks are not used in the fit (floor,
     start of the curve, or a size at which a draw is missing); a ring round a mark says that the size is limited by
-    optimisation. Lines are the fitted laws over the points used. Constructed families are thin and black.
-    Thin grey guides have the slopes r/d and 2r/d.
+    optimisation. Lines are the fitted laws over the points used, pale and with "?" where the rate is
+    undetermined. Constructed families are thin and black. Thin grey guides have the slopes r/d and 2r/d.
 
     Args:
         records: Records of a study.
@@ -205,8 +206,21 @@ def _draw_curve(ax: Axes, family: FamilyCurve, name: str, look: Look) -> EndLabe
     ax.plot(sizes[limited], middle[limited], "o", mfc="none", mec=look.text, ms=7.5, mew=0.6, zorder=3.1)
     if used.sum() >= 2 and family.rate is not None and math.isfinite(family.rate.value):
         grid = np.geomspace(sizes[used][0], sizes[used][-1], 60)
-        ax.plot(grid, family.rate.predict(grid), color=look.color, ls=look.dash, lw=look.width, zorder=2.6)
+        ax.plot(
+            grid,
+            family.rate.predict(grid),
+            color=look.color,
+            ls=look.dash,
+            lw=look.width,
+            alpha=_fit_alpha(family),
+            zorder=2.6,
+        )
     return EndLabel(rate_text(name, family), float(sizes[shown][-1]), float(middle[shown][-1]), look.text)
+
+
+def _fit_alpha(family: FamilyCurve) -> float:
+    """Fits whose rate is undetermined are drawn pale."""
+    return 1.0 if family.rate is not None and family.rate.verdict == "determined" else 0.4
 
 
 def _limits(ax: Axes, families: list[FamilyCurve]) -> tuple[float, float]:
@@ -231,6 +245,8 @@ def _note_handles(families: list[FamilyCurve]) -> list[Line2D]:
         handles.append(Line2D([], [], marker="|", ms=8, label=NOTES["quartiles"], **plain))
     if any((np.isfinite(medians(f)) & ~used_sizes(f)).any() for f in families):
         handles.append(Line2D([], [], marker="o", mfc="white", ms=4, label=NOTES["unused"], **plain))
+    if any(f.rate is not None and _fit_alpha(f) < 1 for f in families):
+        handles.append(Line2D([], [], color="#555555", alpha=0.4, lw=1.3, label=NOTES["undetermined"]))
     if any(np.asarray(f.limited).any() for f in families):
         handles.append(Line2D([], [], marker="o", mfc="none", ms=7.5, label=NOTES["limited"], **plain | {"mew": 0.6}))
     return handles

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from approxrates.plots import by_target, family_names, is_easy, readable, target_name
+from approxrates.plots import brief, by_target, family_names, is_easy, readable, target_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,7 +223,7 @@ def _against_best(rows: Sequence[Mapping[str, Any]]) -> str:
         other = row["b"] if row["a"] == best else row["a"]
         triple = (row["error_ratio"], row["ratio_low"], row["ratio_high"])
         ratio, low, high = triple if row["b"] == best else (1 / triple[0], 1 / triple[2], 1 / triple[1])
-        text = f"{readable(other)} {ratio:.2f} {_interval((low, high))}"
+        text = f"{readable(other)} {brief(ratio)} [{brief(low)}, {brief(high)}]"
         (above if low > 1 else level).append(text)
     parts = []
     if above:
