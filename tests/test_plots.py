@@ -437,7 +437,7 @@ def test_comparison_draws_the_paired_contrasts_of_the_records(records):
 
 
 def test_comparison_marks_exactly_the_intervals_that_exclude_no_difference():
-    table = make_table([ROUGH], ["relu", "tanh", "sin"], rates={"tanh": 0.2}, draws=6, interpolation=False, gap=4.0)
+    table = make_table([ROUGH], ["relu", "tanh", "sin"], rates={"tanh": 0.2}, draws=6, interpolation=False, gap=6.0)
     records = records_from_table(table)
     ax = plot_comparison(records)
     apart = [not (row.difference_low <= 0 <= row.difference_high) for row in records.compare("activation").itertuples()]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, NullFormatter, NullLocator
 
 from approxrates.plots.families import brief, law_name, readable
 from approxrates.plots.saving import attach_numbers
@@ -188,7 +188,9 @@ def _plain_log_ticks(ax: Axes) -> None:
         gaps = np.diff(np.log(ticks))
         if len(ticks) <= 6 and (len(gaps) == 0 or gaps.min() >= math.log(high / low) / 9):
             break
+    ticks = ticks[:: math.ceil(len(ticks) / 5)] if math.log10(high / low) > 4 else ticks
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    plain = 1e-3 <= low and high < 1e4
+    ax.xaxis.set_major_formatter((lambda value, _: f"{value:g}") if plain else LogFormatterSciNotation())
     ax.xaxis.set_minor_formatter(NullFormatter())
