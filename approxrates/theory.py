@@ -181,7 +181,7 @@ def free_knot_lower_curve(
     have ``H = P - 1`` break-points, which bend at most ``H`` of the ``2^k`` cells of level ``k``; take the least ``k``
     with ``2^k > H``. On a straight cell the second difference at its ends and middle vanishes for the approximant and
     is ``A 2^{-kr}`` for the tree: coarser hats are straight there, finer ones vanish at these points. The
-    functional ``f(middle) - (f(left) + f(right)) / 2`` has norm 2. Deterministic: true for every tree and every network.
+    functional ``f(middle) - (f(left) + f(right)) / 2`` has norm 2. Deterministic: true for every tree and network.
 
     Args:
         pieces: Numbers of linear pieces, any shape, at least 1.
@@ -244,8 +244,9 @@ def bits_lower_curve(
     Level ``k`` of the tree has ``m = b^{kd}`` independent random signs, and an approximant within ``kappa A b^{-kr}``
     shows them all. ``W`` weights of ``B`` bits name at most ``2^{BW}`` networks of one architecture, so the chance
     that any of them is that close is at most ``2^{BW - m}``. The curve takes the least ``k`` with
-    ``m >= B W + doubt_bits``, so it holds for the one sampled tree with probability at least ``1 - 2^{-doubt_bits}`` per architecture. It needs
-    *true* random signs; with those of a seeded generator it is conditional on their pseudo-randomness.
+    ``m >= B W + doubt_bits``, so it holds for the one sampled tree with probability at least ``1 - 2^{-doubt_bits}``
+    per architecture. It needs *true* random signs; with those of a seeded generator it is conditional on their
+    pseudo-randomness.
 
     Args:
         n_params: ``W``, any shape, non-negative.

@@ -28,7 +28,7 @@ def random_signs(levels, seed):
 
 
 def best_piecewise_linear_error(x, y, knots):
-    """Smallest sup error on the points of a continuous piecewise-linear function with these knots, by linear programming."""
+    """Smallest sup error on the points of a continuous piecewise-linear function with these knots, by linear program."""
     nodes = np.array([0.0, *knots, 1.0])
     hats = np.array([np.interp(x, nodes, unit) for unit in np.eye(len(nodes))]).T
     ones = np.ones((len(x), 1))
@@ -157,7 +157,7 @@ def test_upper_curve_is_the_maximum_of_the_tree_with_all_signs_positive(smoothne
 
 
 def test_bits_curve_is_exact_for_every_codebook_small_enough_to_enumerate():
-    # 3 bits name at most 8 networks; the curve with 2 bits of doubt asks for m >= 5 signs, level 3 with 8 signs. Any 8 sign
+    # 3 bits name at most 8 networks; the curve with 2 bits of doubt asks for m >= 5 signs: level 3 with 8. Any 8 sign
     # patterns cover 8 of 256 equally likely ones: 2^-5, within the promised 2^-2.
     level = round(-math.log2(theory.bits_lower_curve(3, 1, 1.0, kappa=1.0, doubt_bits=2)))
     assert level == 3
@@ -185,7 +185,7 @@ def test_bits_curve_falls_at_the_classical_rate_in_every_dimension():
 
 
 def test_odd_maps_from_a_sphere_of_higher_dimension_have_a_zero():
-    # Borsuk by hand for linear encoders: an m x W matrix has a null vector f with sup norm A b^(-kr), and f, -f share weights.
+    # Borsuk by hand for linear encoders: some f on the sphere of radius A b^(-kr) has the weights of -f.
     rng = np.random.default_rng(0)
     for n_params in (1, 3, 7, 8):
         curve = float(theory.continuous_lower_curve(n_params, 0.5))

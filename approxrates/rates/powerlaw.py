@@ -79,9 +79,7 @@ def fit_law(x: Array, y: Array, offset: Array, *, free_floor: bool = False, log_
         if np.abs(pulled - weights).max() < 1e-6:
             break
         weights = pulled
-        theta = _descend(
-            x, filled, offset, weights, theta, free, steps=4 if linear else 8
-        )
+        theta = _descend(x, filled, offset, weights, theta, free, steps=4 if linear else 8)
     residuals, jacobian, share = _state(x, filled, offset, theta)
     return Law(theta[:, :free], theta[:, 2], residuals * present, jacobian[..., :free], share, weights)
 
