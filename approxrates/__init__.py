@@ -1,7 +1,8 @@
 """approxrates: the laboratory for approximation rates of deep networks.
 
-The flow of the library is its interface: a target of known smoothness, a network that is trained or constructed, a certified
-error, a rate with an interval, a place on the phase diagram. Names load on first use, so that importing this package is quick.
+The flow of the library is its interface: a target of known smoothness, a network that is trained or constructed, a
+certified error, a rate with an interval, a place on the phase diagram. Names load on first use, so that importing this
+package is quick.
 """
 
 from importlib import import_module

@@ -34,7 +34,9 @@ class _AxisMaker:
             ValueError: If an end is not positive or ``num < 2``.
         """
         if start <= 0 or stop <= 0:
-            raise ValueError(f"axis.geom needs positive ends. Got start={start}, stop={stop}. Write e.g. axis.geom(2, 64, 6).")
+            raise ValueError(
+                f"axis.geom needs positive ends. Got start={start}, stop={stop}. Write e.g. axis.geom(2, 64, 6)."
+            )
         if num < 2:
             raise ValueError(f"axis.geom needs num >= 2. Got num={num}. Write e.g. axis.geom(2, 64, 6).")
         values = [start * (stop / start) ** (i / (num - 1)) for i in range(num)]
@@ -90,4 +92,3 @@ def variants(template: Any) -> list[Any]:
 def has_axis(template: Any) -> bool:
     """Whether any field of a dataclass is an axis."""
     return any(isinstance(getattr(template, f.name), Axis) for f in dataclasses.fields(template))
-

@@ -19,7 +19,9 @@ DEMO = Path(__file__).with_name("demo.toml")
 
 StudyArg = Annotated[Path, typer.Argument(help="A study.toml, or the folder that holds one.")]
 FolderArg = Annotated[Path, typer.Argument(help="Results folder of a study.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override a value of the study, e.g. net.width=8. Repeatable.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a value of the study, e.g. net.width=8. Repeatable.")
+]
 WorkersOption = Annotated[int, typer.Option(help="Worker processes, one thread each; 1 stays in this process.")]
 
 
@@ -32,7 +34,11 @@ def _version(value: bool) -> None:
 
 
 @app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Approximation rates of deep networks: run rate studies, place them on the phase diagram, draw them."""
 
 
@@ -126,7 +132,9 @@ def report(folder: FolderArg) -> None:
 
 
 @app.command()
-def gallery(results: Annotated[Path, typer.Argument(help="Folder that holds results folders.")] = Path("results")) -> None:
+def gallery(
+    results: Annotated[Path, typer.Argument(help="Folder that holds results folders.")] = Path("results"),
+) -> None:
     """Write README.md of the results: every study with its figure and findings."""
     from approxrates.report import write_gallery
 
@@ -186,7 +194,9 @@ def construct(
     network = constructions.construct(name, goal, n_params=n_params)
     error = approximation_error(network, goal)
     typer.echo(network.describe())
-    typer.echo(f"sup error in [{error.sup[0]:.6g}, {error.sup[1]:.6g}] ({error.method}, {'certified' if error.certified else 'not certified'}); L2 error {error.l2:.6g}")
+    standing = "certified" if error.certified else "not certified"
+    typer.echo(f"sup error in [{error.sup[0]:.6g}, {error.sup[1]:.6g}] ({error.method}, {standing})")
+    typer.echo(f"L2 error {error.l2:.6g}")
     if out is not None:
         network.save(out)
         typer.echo(f"saved: {out}")
@@ -213,7 +223,8 @@ def doctor() -> None:
 
     from approxrates.catalogue import families
 
-    typer.echo(f"approxrates {version('approxrates')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} processors")
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
+    typer.echo(f"approxrates {version('approxrates')}, Python {platform.python_version()}, {machine}")
     for package in ("torch", "numpy", "scipy", "matplotlib", "pandas", "pydantic", "python-flint", "safetensors"):
         try:
             typer.echo(f"{package} {version(package)}")
@@ -221,7 +232,8 @@ def doctor() -> None:
             typer.echo(f"{package} is missing. Write: pip install {package}")
     import torch
 
-    typer.echo(f"torch threads: {torch.get_num_threads()}, CUDA {'available' if torch.cuda.is_available() else 'not available (not needed)'}")
+    cuda = "available" if torch.cuda.is_available() else "not available (not needed)"
+    typer.echo(f"torch threads: {torch.get_num_threads()}, CUDA {cuda}")
     browser = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
     typer.echo(f"browser for the report test: {browser or 'none found (that test skips)'}")
     typer.echo(f"catalogue: {len(families())} target families")

@@ -46,7 +46,6 @@ def study(**changes):
     return ar.Study(**({"name": "tiny", "targets": [tree()], "architectures": arch()} | changes))
 
 
-
 def call_fit(*args, **changes):
     return ar.train(*args, **({"plan": [ar.Adam(steps=2)]} | changes))
 
@@ -72,8 +71,16 @@ CASES = {
     "bump tree integer r": (lambda: ar.load_target("bump_tree", smoothness=2.0, dim=1), ValueError, "smoothness"),
     "target called with a wrong shape": (lambda: tree()(np.zeros((3, 2))), ValueError, "(n, dim)"),
     "target called outside the cube": (lambda: tree()(np.array([1.5])), ValueError, "[0, 1]"),
-    "callable with NaN": (lambda: ar.Target.from_callable(lambda x: np.sqrt(x[:, 0] - 0.5), half()), (ValueError, RuntimeWarning), "finite|invalid"),
-    "callable of wrong shape": (lambda: ar.Target.from_callable(lambda x: np.zeros((len(x), 2)), half()), ValueError, "(n,)"),
+    "callable with NaN": (
+        lambda: ar.Target.from_callable(lambda x: np.sqrt(x[:, 0] - 0.5), half()),
+        (ValueError, RuntimeWarning),
+        "finite|invalid",
+    ),
+    "callable of wrong shape": (
+        lambda: ar.Target.from_callable(lambda x: np.zeros((len(x), 2)), half()),
+        ValueError,
+        "(n,)",
+    ),
     "callable is a number": (lambda: ar.Target.from_callable(3.0, half()), TypeError, "callable"),
     "callable without regularity": (lambda: ar.Target.from_callable(np.sin, 0.5), TypeError, "Regularity"),
     "data with NaN": (lambda: ar.Target.from_data(X, X * np.nan, half()), ValueError, "finite"),
@@ -85,7 +92,11 @@ CASES = {
     "depth 0": (lambda: arch(depth=0), ValueError, "depth"),
     "depth bool": (lambda: arch(depth=True), TypeError, "depth"),
     "unknown activation": (lambda: arch(activation="rellu"), ValueError, "relu"),
-    "architecture for too few parameters": (lambda: ar.FixedWidth.for_params(5, dim=1, width=8), ValueError, "n_params|at least|parameters"),
+    "architecture for too few parameters": (
+        lambda: ar.FixedWidth.for_params(5, dim=1, width=8),
+        ValueError,
+        "n_params|at least|parameters",
+    ),
     "axis without values": (lambda: ar.axis(), ValueError, "value"),
     "axis zip of unequal lengths": (lambda: ar.axis.zip([1, 2], [3]), ValueError, "equal length"),
     "axis geom from zero": (lambda: ar.axis.geom(0, 8, 3), ValueError, "positive"),
@@ -99,14 +110,26 @@ CASES = {
     "train on an unknown device": (lambda: call_fit(arch(), tree(), device="quantum"), ValueError, "device"),
     "train on too few points": (lambda: call_fit(arch(), tree(), n_points=1), ValueError, "n_points"),
     "train no target": (lambda: call_fit(arch(), []), ValueError, "target"),
-    "train a tanh network constructively": (lambda: call_fit(arch(activation="tanh"), tree(), start="constructive"), ValueError, "relu"),
+    "train a tanh network constructively": (
+        lambda: call_fit(arch(activation="tanh"), tree(), start="constructive"),
+        ValueError,
+        "relu",
+    ),
     "Adam with negative steps": (lambda: ar.Adam(steps=-1), ValueError, "steps"),
     "Adam with zero learning rate": (lambda: ar.Adam(steps=1, learning_rate=0.0), ValueError, "learning_rate"),
     "unknown construction": (lambda: ar.construct("interpolate", tree(), n_params=50), ValueError, "interpolation"),
-    "construction with too few parameters": (lambda: ar.construct("interpolation", tree(), n_params=1), ValueError, "n_params"),
+    "construction with too few parameters": (
+        lambda: ar.construct("interpolation", tree(), n_params=1),
+        ValueError,
+        "n_params",
+    ),
     "three sizes": (lambda: ar.fit_rate([10, 20, 40], [1, 0.5, 0.25]), ValueError, "four"),
     "negative errors": (lambda: ar.fit_rate([10, 20, 40, 80], [1, 0.5, -0.25, 0.1]), ValueError, "positive"),
-    "sizes that do not increase": (lambda: ar.fit_rate([10, 20, 20, 80], [1, 0.5, 0.25, 0.1]), ValueError, "increasing"),
+    "sizes that do not increase": (
+        lambda: ar.fit_rate([10, 20, 20, 80], [1, 0.5, 0.25, 0.1]),
+        ValueError,
+        "increasing",
+    ),
     "errors of wrong shape": (lambda: ar.fit_rate([10, 20, 40, 80], [1, 0.5, 0.25]), ValueError, "shape"),
     "study without targets": (lambda: study(targets=[]), ValueError, "target"),
     "study without networks": (lambda: study(architectures=()), ValueError, "architecture"),
@@ -114,8 +137,16 @@ CASES = {
     "study with no replica": (lambda: study(replicas=0), ValueError, "replicas"),
     "study in two dimensions at once": (lambda: study(architectures=arch(dim=2)), ValueError, "dim"),
     "study with an unknown keyword": (lambda: study(replica=3), TypeError, "replica"),
-    "study with a lambda": (lambda: study(targets=[ar.Target.from_callable(lambda x: x[:, 0], half())]), ValueError, "module:function"),
-    "records of a table without sizes": (lambda: ar.records_from_table(__import__("pandas").DataFrame({"error_sup": [1.0]})), ValueError, "n_params"),
+    "study with a lambda": (
+        lambda: study(targets=[ar.Target.from_callable(lambda x: x[:, 0], half())]),
+        ValueError,
+        "module:function",
+    ),
+    "records of a table without sizes": (
+        lambda: ar.records_from_table(__import__("pandas").DataFrame({"error_sup": [1.0]})),
+        ValueError,
+        "n_params",
+    ),
     "records of a missing folder": (lambda: ar.load_records("no/such/folder"), (ValueError, OSError), "no/such/folder"),
     "network from a text file": (lambda: ar.Network.load(__file__), ValueError, "test_bad_input"),
 }
@@ -156,7 +187,13 @@ TOML_CASES = {
 
 
 def run_cli(*arguments, cwd):
-    return subprocess.run([sys.executable, "-m", "approxrates", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "approxrates", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+    )
 
 
 @pytest.mark.parametrize("case", TOML_CASES)
@@ -217,7 +254,7 @@ def test_an_unwritable_folder_is_refused_before_training(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_refused_before_training(tmp_path):
     tmp_path.chmod(stat.S_IREAD | stat.S_IEXEC)
-    with pytest.raises((OSError, ValueError), match="writ|ermission"):
+    with pytest.raises((OSError, ValueError), match=r"writ|ermission"):
         study().run(tmp_path, progress=False)
 
 
@@ -232,4 +269,7 @@ def test_damaged_results_are_reported_and_the_lost_runs_are_done_again(tmp_path)
     with pytest.warns(UserWarning, match=segment.name):
         again = loaded.run(tmp_path, progress=False).frame()
     columns = ["run_id", "n_params", "error_sup_upper", "loss"]
-    assert again[columns].sort_values("run_id").to_numpy().tolist() == whole[columns].sort_values("run_id").to_numpy().tolist()
+    assert (
+        again[columns].sort_values("run_id").to_numpy().tolist()
+        == whole[columns].sort_values("run_id").to_numpy().tolist()
+    )

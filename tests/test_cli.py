@@ -82,7 +82,9 @@ def test_targets_lists_every_file_of_the_catalogue():
 
 
 def test_construct_saves_a_network_that_loads(tmp_path):
-    output = invoke("construct", "interpolation", "--smoothness", "0.5", "--n-params", "100", "--out", tmp_path / "net.safetensors")
+    output = invoke(
+        "construct", "interpolation", "--smoothness", "0.5", "--n-params", "100", "--out", tmp_path / "net.safetensors"
+    )
     assert "sup error in [" in output
     assert ar.Network.load(tmp_path / "net.safetensors").n_params <= 100
     assert "interpolation" in invoke("construct", "--list")
@@ -93,11 +95,16 @@ def test_doctor_speaks():
 
 
 def test_version_and_module_entry_agree():
-    done = subprocess.run([sys.executable, "-m", "approxrates", "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "approxrates", "--version"], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == f"approxrates {ar.__version__}" == invoke("--version").strip()
 
 
 def test_overrides_are_read_as_toml_and_bare_words_as_text():
     assert parse_overrides(["net.width=8", "net.activation=relu", "training.plan='default'", "net.depth=[1, 2]"]) == {
-        "net.width": 8, "net.activation": "relu", "training.plan": "default", "net.depth": [1, 2],
+        "net.width": 8,
+        "net.activation": "relu",
+        "training.plan": "default",
+        "net.depth": [1, 2],
     }

@@ -25,7 +25,21 @@ FLOORS = [
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 
-TORCH_FREE = ["regularity", "theory", "seeds", "rates", "store", "axes", "layers", "target", "phase", "catalogue", "spec", "records", "cli"]
+TORCH_FREE = [
+    "regularity",
+    "theory",
+    "seeds",
+    "rates",
+    "store",
+    "axes",
+    "layers",
+    "target",
+    "phase",
+    "catalogue",
+    "spec",
+    "records",
+    "cli",
+]
 
 
 def modules() -> list[Path]:
@@ -46,9 +60,14 @@ def imports_of(path: Path) -> set[str]:
                 found |= {alias.name for alias in node.names}
             elif node.module and node.module.startswith("approxrates."):
                 base = node.module.removeprefix("approxrates.")
-                found |= {f"{base}.{alias.name}" if (PACKAGE / base.replace(".", "/") / f"{alias.name}.py").exists() else base for alias in node.names}
+                found |= {
+                    f"{base}.{alias.name}" if (PACKAGE / base.replace(".", "/") / f"{alias.name}.py").exists() else base
+                    for alias in node.names
+                }
         elif isinstance(node, ast.Import):
-            found |= {alias.name.removeprefix("approxrates.") for alias in node.names if alias.name.startswith("approxrates.")}
+            found |= {
+                alias.name.removeprefix("approxrates.") for alias in node.names if alias.name.startswith("approxrates.")
+            }
     return found
 
 
@@ -66,14 +85,18 @@ def test_imports_point_down(path):
             continue
         if other[0] == own[0] and len(own) > 1:
             continue  # inside one package: its order is checked for cycles below
-        assert LEVEL[other[0]] < LEVEL[own[0]], f"{'.'.join(own)} (floor {LEVEL[own[0]]}) imports {name} (floor {LEVEL[other[0]]})"
+        assert LEVEL[other[0]] < LEVEL[own[0]], (
+            f"{'.'.join(own)} (floor {LEVEL[own[0]]}) imports {name} (floor {LEVEL[other[0]]})"
+        )
 
 
 @pytest.mark.parametrize("package", sorted(p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()))
 def test_files_of_a_package_do_not_import_each_other_in_a_circle(package):
     graph = {}
     for path in (PACKAGE / package).glob("*.py"):
-        graph[path.stem] = {n.split(".")[1] if "." in n else "__init__" for n in imports_of(path) if n.split(".")[0] == package}
+        graph[path.stem] = {
+            n.split(".")[1] if "." in n else "__init__" for n in imports_of(path) if n.split(".")[0] == package
+        }
     done: set[str] = set()
     while graph.keys() - done:
         ready = {name for name in graph.keys() - done if graph[name] <= done}

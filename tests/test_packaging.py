@@ -17,7 +17,9 @@ def cuda_packages() -> list[str]:
     return sorted({d.name for d in distributions() if d.name and re.match(r"(nvidia-|triton$|cuda-)", d.name.lower())})
 
 
-@pytest.mark.skipif(os.environ.get("CI") != "true", reason="guards CI only: elsewhere a CUDA build of torch is the user's choice")
+@pytest.mark.skipif(
+    os.environ.get("CI") != "true", reason="guards CI only: elsewhere a CUDA build of torch is the user's choice"
+)
 def test_ci_has_pulled_no_cuda_package():
     assert cuda_packages() == []
 

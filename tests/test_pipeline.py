@@ -15,7 +15,9 @@ def root(x):
 
 
 def interpolate_study(target, sizes):
-    return ar.Study("oracle", targets=target, constructions=[ar.Construction("interpolation", n_params=ar.axis(*sizes))])
+    return ar.Study(
+        "oracle", targets=target, constructions=[ar.Construction("interpolation", n_params=ar.axis(*sizes))]
+    )
 
 
 @pytest.mark.parametrize("cells", [2, 3, 4, 7, 16, 61, 256])
@@ -59,7 +61,13 @@ def test_a_random_tree_lies_in_the_sandwich_and_on_the_classical_line(tmp_path):
 def test_training_never_beats_what_a_free_knot_spline_of_as_many_pieces_can_do():
     """P linear pieces cannot fit a tree of signs below half the amplitude of level log2 P."""
     target = ar.load_target("faber_tree", smoothness=0.5, dim=1, seed=1)
-    fit = ar.train(ar.FixedWidth(dim=1, width=8, depth=3), target, replicas=3, plan=[ar.Adam(steps=400, learning_rate=1e-2)], seed=0)
+    fit = ar.train(
+        ar.FixedWidth(dim=1, width=8, depth=3),
+        target,
+        replicas=3,
+        plan=[ar.Adam(steps=400, learning_rate=1e-2)],
+        seed=0,
+    )
     for network in fit.networks:
         error = ar.approximation_error(network, target)
         level = int(np.floor(np.log2(error.pieces))) + 1
