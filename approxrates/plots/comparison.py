@@ -191,6 +191,6 @@ def _plain_log_ticks(ax: Axes) -> None:
     ticks = ticks[:: math.ceil(len(ticks) / 5)] if math.log10(high / low) > 4 else ticks
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
-    plain = 1e-3 <= low and high < 1e4
+    plain = low >= 1e-3 and high < 1e4
     ax.xaxis.set_major_formatter((lambda value, _: f"{value:g}") if plain else LogFormatterSciNotation())
     ax.xaxis.set_minor_formatter(NullFormatter())
