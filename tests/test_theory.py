@@ -28,7 +28,7 @@ def random_signs(levels, seed):
 
 
 def best_piecewise_linear_error(x, y, knots):
-    """Smallest sup error on the points of a continuous piecewise-linear function with these knots, by linear program."""
+    """Least sup error on the points of a continuous piecewise-linear function with these knots, by linear program."""
     nodes = np.array([0.0, *knots, 1.0])
     hats = np.array([np.interp(x, nodes, unit) for unit in np.eye(len(nodes))]).T
     ones = np.ones((len(x), 1))
