@@ -49,6 +49,12 @@ def start(out, n_runs, workers, token):
     return subprocess.Popen(command, env=os.environ | {MARK: token}, stderr=subprocess.PIPE, text=True)
 
 
+def finish(driver):
+    """Waits for a driver that nobody disturbs."""
+    _, problem = driver.communicate()
+    assert driver.returncode == 0, problem
+
+
 def marked(token):
     """Process ids that carry the mark, with their parents; zombies are dead."""
     found = {}
@@ -117,8 +123,7 @@ def kill_once(out, n_runs, workers, token, rng, mode, window):
             if driver.poll() is not None:
                 break
             time.sleep(0.02)
-    driver.wait()
-    driver.stderr.close()
+    driver.communicate()
     return moment
 
 
@@ -142,10 +147,9 @@ def experiment(mode, n_runs=200, kills=20, workers=2, seed=0, window=2.0):
     rng, token = random.Random(seed), uuid.uuid4().hex
     results, orphans, hit = [], 0, 0
     with tempfile.TemporaryDirectory() as scratch:
-        reference_out = Path(scratch) / "reference"
-        assert start(reference_out, n_runs, workers, token).wait() == 0
-        orphans += len(wait_for_none(token))
-        reference = rows_of(reference_out)
+        # In this process, so that the numbers of the workers are also compared with those of one process.
+        make_study(n_runs).run(Path(scratch) / "reference", progress=False)
+        reference = rows_of(Path(scratch) / "reference")
         while hit < kills:
             out = Path(scratch) / f"study-{len(results)}"
             moments = []
@@ -155,8 +159,7 @@ def experiment(mode, n_runs=200, kills=20, workers=2, seed=0, window=2.0):
                     hit += 1
                     moments.append(moment)
                 orphans += len(wait_for_none(token))
-            last = start(out, n_runs, workers, token)
-            assert last.wait() == 0, last.stderr.read()
+            finish(start(out, n_runs, workers, token))
             orphans += len(wait_for_none(token))
             results.append(check(out, reference, n_runs) | {"rows at the kills": moments})
     return {"mode": mode, "kills": hit, "orphans": orphans, "studies": results}

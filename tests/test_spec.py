@@ -194,7 +194,8 @@ def test_a_study_in_toml_is_the_study_in_python(tmp_path):
 
 
 def test_draws_are_seeds_and_lists_are_sweeps(tmp_path):
-    text = '[[targets]]\nname = ["faber_tree", "weierstrass"]\nsmoothness = 0.5\nseed = [3, 5]\n[[constructions]]\nname = "interpolation"\nn_params = 20'
+    text = '[[targets]]\nname = ["faber_tree", "weierstrass"]\nsmoothness = 0.5\nseed = [3, 5]\n'
+    text += '[[constructions]]\nname = "interpolation"\nn_params = 20'
     study = load(tmp_path, text)
     assert [(r.spec["target"]["name"], r.spec["target"]["seed"]) for r in study.runs] == [
         ("faber_tree", 3), ("faber_tree", 5), ("weierstrass", 3), ("weierstrass", 5),
