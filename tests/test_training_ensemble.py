@@ -18,7 +18,7 @@ def layout_of(name="tanh", dim=1, width=5, depth=3, n_outputs=1, bias=True):
     return Layout(shapes, activations.get(name), bias)
 
 
-def ensemble_of(layout, n, m=48, dtype=torch.float64, n_targets=2, objective=None):
+def ensemble_of(layout, n, m=64, dtype=torch.float64, n_targets=2, objective=None):
     rng = np.random.default_rng(3)
     dim, k = layout.shapes[0][1], layout.shapes[-1][0]
     points = rng.random((n_targets, 2, dim, m))
@@ -121,7 +121,7 @@ def test_outputs_are_those_of_the_layers():
 def test_value_and_gradient_do_not_depend_on_companions(name, dtype, shape):
     dim, width, depth, n_outputs, bias = shape
     layout = layout_of(name, dim, width, depth, n_outputs, bias)
-    full = ensemble_of(layout, 33, m=112, dtype=DTYPES[dtype], n_targets=3)
+    full = ensemble_of(layout, 33, m=160, dtype=DTYPES[dtype], n_targets=3)
     rows = rows_of(layout, 33, scale=0.4).to(DTYPES[dtype])
     gradient = torch.zeros_like(rows)
     loss = full.value_and_gradient(rows, gradient, 0)

@@ -86,7 +86,7 @@ def test_samples_are_padded_weighted_and_standardised(target, n_points):
     found = sample(arch, target, MeanSquare(), n_points)
     sets, dim, m = found.points.shape
     assert dim == target.dim
-    assert m % 16 == 0
+    assert m % 32 == 0
     assert found.values.shape == found.weights.shape == (sets, 1, m)
     assert np.allclose(found.weights.sum(-1), 1.0)
     counted = found.weights[-1, 0] > 0

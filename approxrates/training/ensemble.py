@@ -2,11 +2,11 @@
 
 Layout. The parameters of N replicas are the rows of one contiguous ``theta[N, stride]``. A row holds the layers one
 after the other, each as a row-major ``(n_out, n_in + 1)`` matrix whose last column is the bias, and is padded with
-zeros to a multiple of 16 scalars. Activations are ``[N, width + 1, M]`` with the points last and a constant row of
+zeros to a multiple of 32 scalars. Activations are ``[N, width + 1, M]`` with the points last and a constant row of
 ones, so that a layer is one batched product, and so is its gradient, bias included.
 
 Results do not depend on how many replicas are computed together: every product is a loop over the batch, rows and
-points are padded to multiples of 16 so that vectorised loops have no remainder, and a lone replica is computed
+points are padded to multiples of 32 so that vectorised loops have no remainder, and a lone replica is computed
 together with a copy of itself, because a batch of one may be given to another kernel. tests/test_training_ensemble.py
 holds this bit for bit.
 """
@@ -26,7 +26,7 @@ from approxrates.activations import Activation
 from approxrates.objectives import Objective
 
 LANES = 32
-"""Rows of parameters, and points, are padded to multiples of this many scalars: two to four vector registers."""
+"""Rows of parameters, and points, are padded to multiples of this many scalars: two vector registers, the widest included."""
 
 _CACHE_BYTES = 4_000_000
 """Replicas are computed in groups whose activations take about so much: larger groups fall out of the caches."""
@@ -161,7 +161,7 @@ class Ensemble:
     Args:
         layout: Shape of the networks.
         objective: The loss.
-        points: ``[T, S, dim, M]``: S sets of M points for each of T targets; M a multiple of 16.
+        points: ``[T, S, dim, M]``: S sets of M points for each of T targets; M a multiple of 32.
         values: ``[T, S, k, M]``: target values, ``k`` the number of outputs (1 for class labels).
         weights: ``[T, S, 1, M]``: weights of the points, sum one, zero for padding.
         member_targets: For each replica the index of its target, length N.

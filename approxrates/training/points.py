@@ -49,7 +49,7 @@ class Sampling:
     """Points and standardised target values for the training of one target.
 
     Attributes:
-        points: ``(S, dim, M)``, M padded to a multiple of 16; the last set is the full, fixed one.
+        points: ``(S, dim, M)``, M padded to a multiple of 32; the last set is the full, fixed one.
         values: ``(S, k, M)``, ``(value - mean) / scale``.
         weights: ``(S, 1, M)``, one over the number of points, zero for padding.
         mean: Subtracted from the target's values.
