@@ -359,3 +359,12 @@ def test_a_mistake_in_a_study_file_is_one_line_that_names_it(old, new, named, tm
 def test_an_override_of_a_table_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Did you mean net"):
         load(tmp_path, BASE, **{"nat.width": 4})
+
+
+def test_the_study_file_of_the_documentation_can_be_read(tmp_path):
+    from pathlib import Path
+
+    text = (Path(__file__).parent.parent / "docs" / "studies.md").read_text()
+    study = load(tmp_path, text.partition("```toml\n")[2].partition("```")[0])
+    assert len(study.blocks[0].shapes) == 12
+    assert len(study.blocks[0].targets) == 16
