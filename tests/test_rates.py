@@ -450,6 +450,14 @@ def test_equal_families_and_undetermined_rates_are_undecided():
     assert any("rate of b is undetermined" in reason for reason in against.reasons)
 
 
+def test_a_floor_in_doubt_widens_the_contrast_too():
+    errors = SIZES**-1.0 * np.exp(np.random.default_rng(8).normal(0, 0.03, 8))
+    doubtful, exact = fit_rate(SIZES, errors), fit_rate(SIZES, SIZES**-1.0)
+    assert any("neither needed nor excluded" in reason for reason in doubtful.reasons)
+    low, high = compare_rates(doubtful, exact).interval
+    assert (low + 1, high + 1) == pytest.approx(doubtful.interval, abs=1e-8)
+
+
 def test_rates_with_other_log_powers_are_not_compared():
     a, b = fit_rate(SIZES, SIZES**-2.0), fit_rate(SIZES, SIZES**-1.0 * np.log(SIZES), log_power=1.0)
     assert any("log powers" in reason for reason in compare_rates(a, b).reasons)

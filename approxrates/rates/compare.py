@@ -86,12 +86,22 @@ def compare_rates(a: Rate, b: Rate, *, paired: bool | None = None) -> RateDiffer
         value, parts = a.value - b.value, a.parts + b.parts
     seeds = ((a.seed_variance + b.seed_variance, math.inf), *((v, math.inf) for v, _ in (a.parts[-1:] + b.parts[-1:])))
     half = max(half_width(parts), half_width(seeds)) if math.isfinite(value) else math.nan
+    (a_low, a_high), (b_low, b_high) = _beyond(a), _beyond(b)
+    interval = (value - half - a_low - b_high, value + half + a_high + b_low)
     ratio, ratio_interval, span = _error_ratio(a, b, together)
-    verdict, reasons = _verdict(a, b, value - half, value + half)
+    verdict, reasons = _verdict(a, b, *interval)
     return RateDifference(
-        value=value, interval=(value - half, value + half), error_ratio=ratio, error_ratio_interval=ratio_interval,
+        value=value, interval=interval, error_ratio=ratio, error_ratio_interval=ratio_interval,
         common_range=span, method="paired" if together else "welch", verdict=verdict, reasons=reasons,
     )  # fmt: skip
+
+
+def _beyond(rate: Rate) -> tuple[float, float]:
+    """How far the interval of a rate goes below and above what its variance explains: for a floor in doubt."""
+    seeds = ((rate.seed_variance, math.inf), *((v, math.inf) for v, _ in rate.parts[-1:]))
+    half = max(half_width(rate.parts), half_width(seeds))
+    low, high = rate.value - half - rate.interval[0], rate.interval[1] - rate.value - half
+    return max(0.0, low), max(0.0, high)
 
 
 def _both(a: Rate, b: Rate) -> Mask:
