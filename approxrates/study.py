@@ -182,9 +182,9 @@ class Study:
         try:
             drive.run(batches_of(todo))
         except BaseException as problem:
-            own.shutdown(wait=True, cancel_futures=True)
             if isinstance(problem, KeyboardInterrupt):
                 hear(drive.interrupted())
+            own.shutdown(wait=True, cancel_futures=True)
             raise
         finally:
             getattr(hear, "close", lambda: None)()

@@ -25,6 +25,7 @@ from approxrates.engines.base import WorkerDied
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _PRELOAD = ["torch", "approxrates.execution"]
+_START_ATTEMPTS = 3
 _starting = threading.Lock()
 
 
@@ -82,6 +83,8 @@ class LocalEngine(Executor):
         try:
             if pool is None:
                 self._own.pool = pool = self._new_pool()
+            if self._closed:
+                raise WorkerDied("the engine is shut down")
             return pool.submit(fn, *args, **kwargs).result()
         except BrokenProcessPool:
             self._own.pool = None
@@ -91,15 +94,21 @@ class LocalEngine(Executor):
             raise WorkerDied("the worker process died (killed, out of memory, or crashed)") from None
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        """A pool of one fresh worker."""
-        with _starting:
-            if self._closed:
-                raise WorkerDied("the engine is shut down")
-            context = _context()
-            pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(list(sys.path),))
-            with _no_main_module(), _one_thread_each():
-                self._pools[pool] = pool.submit(os.getpid).result()
-        return pool
+        """A pool of one fresh worker.
+
+        Raises:
+            RuntimeError: If workers die again and again while they start: that is no fault of the task.
+        """
+        for _ in range(_START_ATTEMPTS):
+            pool = ProcessPoolExecutor(1, mp_context=_context(), initializer=_begin, initargs=(list(sys.path),))
+            try:
+                with _starting, _no_main_module(), _one_thread_each():
+                    self._pools[pool] = pool.submit(os.getpid).result()
+            except BrokenProcessPool:
+                pool.shutdown(wait=False)
+            else:
+                return pool
+        raise RuntimeError("a worker process could not be started. Try workers=1, which stays in this process.")
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the workers; with ``cancel_futures`` also what they are doing."""
