@@ -331,7 +331,7 @@ def test_floor_fits_agree_with_a_general_optimiser():
 )
 def test_intervals_cover_the_truth_about_95_times_in_100(setting):
     rng = np.random.default_rng(1)
-    rates = [fit_rate(setting.get("sizes", SIZES), simulate(rng, **setting)) for _ in range(200)]
+    rates = [fit_rate(setting.get("sizes", SIZES), simulate(rng, **setting)) for _ in range(150)]
     covered = np.mean([rate.interval[0] <= 1.0 <= rate.interval[1] for rate in rates])
     assert 0.90 <= covered <= 0.99
     assert np.mean([rate.verdict == "determined" for rate in rates]) > 0.85
