@@ -14,7 +14,7 @@ import torch
 
 from approxrates import catalogue
 from approxrates.catalogue import describe, families, load_target, load_target_file, table
-from approxrates.claims import FamilyClaims, read_record
+from approxrates.catalogue.claims import FamilyClaims, read_record
 from approxrates.generators import GENERATORS
 from approxrates.generators.analytic import FORMULAS
 

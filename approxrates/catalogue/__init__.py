@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from approxrates.claims import FamilyClaims, read_record
+from approxrates.catalogue.claims import FamilyClaims, read_record
 from approxrates.generators import GENERATORS
 from approxrates.generators.base import whole
 from approxrates.target import Target
-from approxrates.targetfile import TargetFile, own_target
+from approxrates.catalogue.targetfile import TargetFile, own_target
 
 _COMMON = ("smoothness", "dim", "seed")
 
 
 def folder() -> Path:
     """Where the catalogue's files are: inside an installed package, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     places = (package / "catalogue_data", package.parent / "targets")
     found = next((place for place in places if place.is_dir()), None)
     if found is None:

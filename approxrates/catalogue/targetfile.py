@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from approxrates.claims import Record
+from approxrates.catalogue.claims import Record
 from approxrates.regularity import Regularity, RegularityClass
 from approxrates.target import Target
 

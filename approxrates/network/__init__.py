@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from approxrates import activations
 from approxrates.arithmetic import check_arithmetic, evaluate
 from approxrates.layers import IDENTITY, Layer
-from approxrates.weightfile import load_layers, save_layers
+from approxrates.network.weightfile import load_layers, save_layers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -182,7 +182,7 @@ class Network:
         Raises:
             ValueError: If the dtype is unknown, or would round weights and ``allow_rounding`` is False.
         """
-        from approxrates.interchange import layers_to_module
+        from approxrates.network.interchange import layers_to_module
 
         return layers_to_module(self.layers, dtype, allow_rounding=allow_rounding)
 
@@ -194,7 +194,7 @@ class Network:
             TypeError: If ``module`` is of another kind.
             ValueError: For a module that has no counterpart here.
         """
-        from approxrates.interchange import layers_from_module
+        from approxrates.network.interchange import layers_from_module
 
         return cls(layers_from_module(module), {"source": "torch"} if provenance is None else provenance)
 
