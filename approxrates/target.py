@@ -74,11 +74,11 @@ class Target:
     name: str
     regularity: Regularity
     parameters: Mapping[str, Any]
-    evaluate: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-    exact_evaluate: Callable[[Point], Any] | None = None
+    evaluate: Callable[[NDArray[np.float64]], NDArray[np.float64]] = field(repr=False)
+    exact_evaluate: Callable[[Point], Any] | None = field(default=None, repr=False)
     tail_bound: float = 0.0
     base: int = 2
-    interpolation_gap: Callable[[int], float] | None = None
+    interpolation_gap: Callable[[int], float] | None = field(default=None, repr=False)
     samples: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(default=None, repr=False)
 
     @property
