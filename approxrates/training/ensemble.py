@@ -26,7 +26,7 @@ from approxrates.activations import Activation
 from approxrates.objectives import Objective
 
 LANES = 32
-"""Rows of parameters, and points, are padded to multiples of this many scalars: two vector registers, the widest included."""
+"""Rows of parameters, and points, are padded to multiples of this many scalars: two of the widest vector registers."""
 
 _CACHE_BYTES = 4_000_000
 """Replicas are computed in groups whose activations take about so much: larger groups fall out of the caches."""

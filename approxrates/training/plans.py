@@ -93,8 +93,8 @@ def default_plan(arch: Architecture, target: Target, start: str) -> Plan:
     activation, n_params = activations.get(arch.activation), arch.n_params
     rate = learning_rate(arch, start)
     if is_smooth(target) and is_smooth_activation(activation) and n_params <= _MOST_DENSE_PARAMS:
-        return (SOAP(steps=300, learning_rate=rate), SelfScaledBFGS(steps=min(1000, 400 + 2 * n_params)))
-    return (SOAP(steps=min(2000, 800 + n_params // 3), learning_rate=rate),)
+        return (SOAP(steps=300, learning_rate=rate), SelfScaledBFGS(steps=min(800, 400 + 2 * n_params)))
+    return (SOAP(steps=min(2000, 700 + n_params // 4), learning_rate=rate),)
 
 
 def learning_rate(arch: Architecture, start: str) -> float:
