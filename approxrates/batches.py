@@ -12,6 +12,8 @@ from approxrates.store import canonical
 
 MAX_RUNS = 32
 MAX_BYTES = 256 * 2**20
+MEASURING_SECONDS = 0.04
+"""Sampling a target and measuring an error, in one dimension."""
 DENSE_STAGES = ("ssbfgs", "self_scaled_bfgs", "selfscaledbfgs")
 
 
@@ -69,10 +71,10 @@ def seconds_of(spec: Mapping[str, Any]) -> float:
     made with them, nothing is decided by them but the order of work.
     """
     if "construction" in spec:
-        return 0.02 + 2e-5 * n_params_of(spec)
+        return MEASURING_SECONDS + 2e-5 * n_params_of(spec)
     size, points, depth = n_params_of(spec), _points_of(spec), int(spec["architecture"].get("depth", 1))
     gradient = 1.2e-9 * size * points + 1.5e-6 * depth
-    seconds = 0.05
+    seconds = MEASURING_SECONDS * (1 if int(spec["architecture"]["dim"]) == 1 else 8)
     for stage in spec["training"]["plan"]:
         extra = {"adam": 1e-8 * size, "soap": 4e-8 * size}.get(
             stage["stage"], 1e-8 * size**2 if stage["stage"] in DENSE_STAGES else 0.0
