@@ -295,14 +295,20 @@ def _depth_exponent(rows: list[Row]) -> float:
     return float(np.polyfit(size, depth, 1)[0])
 
 
+def _shape(row: Row) -> tuple[Any, ...]:
+    """Width and depth of a run; a table that does not tell them tells networks apart by their size."""
+    width, depth = row.get("width"), row.get("depth")
+    return (width, depth) if width or depth else (row.get("n_params"),)
+
+
 def _limited_by_refits(
     bins: Mapping[float, list[Row]], sizes: NDArray[np.float64], rows: list[Row], base_budget: int, norm: str
 ) -> NDArray[np.bool_]:
     """Sizes where a larger budget lowers the median error by more than 10 %; the others follow the nearest refit."""
     verdicts: dict[int, bool] = {}
     for index, size in enumerate(sizes):
-        shape = {(r.get("width"), r.get("depth")) for r in bins[size]}
-        refits = [r for r in rows if (r.get("budget") or 1) > base_budget and (r.get("width"), r.get("depth")) in shape]
+        shapes = {_shape(r) for r in bins[size]}
+        refits = [r for r in rows if (r.get("budget") or 1) > base_budget and _shape(r) in shapes]
         draws = {r.get("target_seed") for r in refits}
         before = _median(np.array([error_of(r, norm) for r in bins[size] if r.get("target_seed") in draws]))
         after = _median(np.array([error_of(r, norm) for r in refits]))

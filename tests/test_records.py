@@ -291,3 +291,11 @@ def test_a_folder_is_read_without_running(tmp_path):
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Run the study first"):
         load_records(tmp_path / "absent")
+
+
+def test_refits_in_a_table_without_shapes_are_matched_by_size():
+    rows = [{"n_params": n, "error_sup": 1.0 / n, "budget": 1} for n in (10, 20, 40, 80)]
+    rows.append({"n_params": 80, "error_sup": 0.5 / 80, "budget": 4})
+    rows.append({"n_params": 10, "error_sup": 1.0 / 10, "budget": 4})
+    curve = records_from_table(pd.DataFrame(rows)).families()[0]
+    assert curve.limited.tolist() == [False, False, True, True]
