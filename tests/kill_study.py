@@ -172,9 +172,14 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--window", type=float, default=4.0, help="seconds within which the moment of a kill falls")
     parser.add_argument("--drive", help="run the study in this folder: what the experiment starts and kills")
     given = parser.parse_args()
     if given.drive:
         drive(given.drive, given.runs, given.workers)
     else:
-        print(json.dumps(experiment(given.mode, given.runs, given.kills, given.workers, given.seed), indent=1))
+        print(
+            json.dumps(
+                experiment(given.mode, given.runs, given.kills, given.workers, given.seed, given.window), indent=1
+            )
+        )
