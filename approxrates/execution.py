@@ -20,8 +20,8 @@ from typing import Any
 from approxrates import store
 from approxrates.errors import ApproximationError, approximation_errors
 from approxrates.network import Network
-from approxrates.sources import build_target
 from approxrates.spec import TRAINING_DEFAULTS
+from approxrates.spec.sources import build_target
 from approxrates.target import Target
 
 KEEP = ("best", "all", "none")

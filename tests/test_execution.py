@@ -7,9 +7,9 @@ import pytest
 
 import approxrates as ar
 from approxrates import spec, store
-from approxrates.batches import Run, batches_of, bytes_of, seconds_of
 from approxrates.execution import lost_row, run_batch
-from approxrates.sources import identity_of, source_of
+from approxrates.spec.sources import identity_of, source_of
+from approxrates.study.batches import Run, batches_of, bytes_of, seconds_of
 
 PLAN = [{"stage": "adam", "steps": 20}]
 

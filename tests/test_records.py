@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from approxrates import store
-from approxrates.curves import error_of, is_schedule
 from approxrates.records import FRAME_COLUMNS, FamilyCurve, load_records, records_from_table
-from approxrates.rows import flat
+from approxrates.records.curves import error_of, is_schedule
+from approxrates.records.rows import flat
 
 SIZES = (50, 100, 200, 400, 800, 1600)
 

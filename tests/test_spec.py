@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import approxrates as ar
-from approxrates import sources, spec, store, tomltext
-from approxrates.spec import Construction
+from approxrates import spec, store
+from approxrates.spec import Construction, sources, tomltext
 
 ARCH = {"kind": "fixed_width", "dim": 1, "width": 8, "depth": 2, "activation": "relu"}
 PLAN = [{"stage": "adam", "steps": 5}]

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import approxrates as ar
-from approxrates import driving, store
+from approxrates import store
 from approxrates.engines import WorkerDied
-from approxrates.progress import Lines, Progress, listener
+from approxrates.study import driving
+from approxrates.study.progress import Lines, Progress, listener
 
 FAST = [ar.Adam(steps=5)]
 
@@ -253,7 +254,7 @@ def test_the_plan_tells_runs_sizes_and_precision_and_trains_nothing(tmp_path):
 
 
 def test_the_expected_width_shrinks_as_the_root_of_the_draws():
-    from approxrates.studyplan import expected_half_width
+    from approxrates.study.studyplan import expected_half_width
 
     sizes = [50, 100, 200, 400]
     few, many = (expected_half_width(sizes, draws=n, seeds=4, spread=0.25) for n in (20, 80))

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from approxrates.catalogue.claims import FamilyClaims, read_record
+from approxrates.catalogue.targetfile import TargetFile, own_target
 from approxrates.generators import GENERATORS
 from approxrates.generators.base import whole
 from approxrates.target import Target
-from approxrates.catalogue.targetfile import TargetFile, own_target
 
 _COMMON = ("smoothness", "dim", "seed")
 

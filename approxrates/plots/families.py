@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from approxrates.curves import FamilyCurve
+from approxrates.records.curves import FamilyCurve
 
 TARGET_COLUMNS = ("target", "target_options", "smoothness", "dim")
 _SHORT = {

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from approxrates.curves import FamilyCurve
 from approxrates.phase import Label
 from approxrates.plots.families import family_names, target_key, target_name
 from approxrates.plots.labels import extent, place_beside, spread
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import Look, figure_of, looks, new_figure, small_labels, styled
+from approxrates.records.curves import FamilyCurve
 
 if TYPE_CHECKING:
     from approxrates.records import Records

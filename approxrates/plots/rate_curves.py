@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from approxrates.curves import FamilyCurve
 from approxrates.plots.families import by_target, family_names, target_name
 from approxrates.plots.guides import draw_guides, trim_axis
 from approxrates.plots.labels import MIN_SIZE, EndLabel, place_end_labels
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import Look, figure_of, looks, new_figure, small_labels, styled
+from approxrates.records.curves import FamilyCurve
 
 if TYPE_CHECKING:
     from approxrates.records import Records

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from approxrates.curves import FamilyCurve
 from approxrates.plots.families import by_target, family_names, target_name
+from approxrates.records.curves import FamilyCurve
 
 if TYPE_CHECKING:
     from approxrates.records import Records

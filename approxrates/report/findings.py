@@ -15,8 +15,8 @@ from approxrates.plots import brief, by_target, family_names, is_easy, readable,
 if TYPE_CHECKING:
     import pandas as pd
 
-    from approxrates.curves import FamilyCurve
     from approxrates.records import Records
+    from approxrates.records.curves import FamilyCurve
 
 _PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][^/\\\s:'\"]+)+[/\\]")
 _PLACES = {

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from approxrates.axes import Axis
-from approxrates.blocks import Block, size_families
-from approxrates.sources import identity_of
+from approxrates.spec.sources import identity_of
 from approxrates.store import canonical
+from approxrates.study.blocks import Block, size_families
 
 
 def shrunk_block(block: Block, *, sizes: int, draws: int, replicas: int, steps: int) -> Block:

@@ -12,7 +12,7 @@ from typing import Any
 from approxrates import axes, catalogue
 from approxrates.axes import Axis
 from approxrates.generators import GENERATORS
-from approxrates.sources import Sourced, build_target, free_parameters, read_data, regularity_from, source_of
+from approxrates.spec.sources import Sourced, build_target, free_parameters, read_data, regularity_from, source_of
 from approxrates.target import Target
 
 _CLAIMS = ("smoothness", "dim", "kind", "radius", "sharp", "information_rich")

@@ -13,13 +13,13 @@ from typing import Any
 from approxrates import activations, axes
 from approxrates.architecture import FixedDepth, FixedWidth
 from approxrates.axes import Axis
-from approxrates.batches import Run
-from approxrates.curves import is_schedule
-from approxrates.sources import Sourced, identity_of, source_of
+from approxrates.records.curves import is_schedule
 from approxrates.spec import TRAINING_DEFAULTS, Construction, construct_spec, plan_label, run_id, train_spec
+from approxrates.spec.sources import Sourced, identity_of, source_of
+from approxrates.spec.targettable import tables_from
 from approxrates.store import canonical
+from approxrates.study.batches import Run
 from approxrates.target import Target
-from approxrates.targettable import tables_from
 
 STARTS = ("random", "constructive")
 DTYPES = ("float32", "float64")

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from approxrates import axes
 from approxrates.architecture import FixedDepth, FixedWidth, from_spec
 from approxrates.axes import Axis
-from approxrates.sources import Sourced
 from approxrates.spec import Construction
-from approxrates.targettable import targets_of
+from approxrates.spec.sources import Sourced
+from approxrates.spec.targettable import targets_of
 
 BLOCK_KEYS = ("targets", "net", "architectures", "constructions", "training", "sweep")
 

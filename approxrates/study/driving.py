@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from approxrates import store
-from approxrates.batches import Run, batch_seconds
 from approxrates.engines import InlineEngine, WorkerDied, call
-from approxrates.progress import Listener, Progress
+from approxrates.study.batches import Run, batch_seconds
+from approxrates.study.progress import Listener, Progress
 
 MAX_DEATHS = 3
 IN_FLIGHT_PER_WORKER = 4

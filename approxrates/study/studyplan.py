@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from approxrates.batches import Run, batches_of, seconds_of
-from approxrates.curves import family_label, grouped, varying
-from approxrates.rows import flat
+from approxrates.records.curves import family_label, grouped, varying
+from approxrates.records.rows import flat
+from approxrates.study.batches import Run, batches_of, seconds_of
 
 SEED_SPREAD = {"train": 0.25, "construct": 0.1}
 """Typical standard deviation of log errors around the law, between seeds and sizes."""

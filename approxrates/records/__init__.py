@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from approxrates import store
-from approxrates.curves import FamilyCurve, family_curves, varying
 from approxrates.rates import compare_rates
+from approxrates.records.curves import FamilyCurve, family_curves, varying
+from approxrates.records.rows import FRAME_COLUMNS, flat, regularity_of, smoothness_of
 from approxrates.regularity import Regularity
-from approxrates.rows import FRAME_COLUMNS, flat, regularity_of, smoothness_of
 
 if TYPE_CHECKING:
     import pandas as pd

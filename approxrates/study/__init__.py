@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from approxrates import store
-from approxrates.batches import Run, batches_of
-from approxrates.blocks import Block, make_block
-from approxrates.driving import Drive
 from approxrates.engines import InlineEngine, LocalEngine
-from approxrates.progress import Listener, listener
 from approxrates.records import Records
-from approxrates.rows import flat
-from approxrates.shrinking import shrunk_block
+from approxrates.records.rows import flat
 from approxrates.spec import Construction
-from approxrates.studyfile import read_study
-from approxrates.studyplan import StudyPlan, plan_of
-from approxrates.tomltext import document
+from approxrates.spec.studyfile import read_study
+from approxrates.spec.tomltext import document
+from approxrates.study.batches import Run, batches_of
+from approxrates.study.blocks import Block, make_block
+from approxrates.study.driving import Drive
+from approxrates.study.progress import Listener, listener
+from approxrates.study.shrinking import shrunk_block
+from approxrates.study.studyplan import StudyPlan, plan_of
 
 __all__ = ["Construction", "Study", "StudyPlan"]
 

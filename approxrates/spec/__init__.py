@@ -15,7 +15,7 @@ from typing import Any
 
 from approxrates import generators
 from approxrates.axes import Axis
-from approxrates.sources import identity_of, unboxed
+from approxrates.spec.sources import identity_of, unboxed
 from approxrates.store import canonical, digest
 from approxrates.target import Target
 
