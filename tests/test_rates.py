@@ -5,25 +5,13 @@ import sys
 
 import numpy as np
 import pytest
+from coverage_table import SIZES, simulate
 from scipy import stats
 
 from approxrates.rates import Rate, compare_rates, fit_rate
 from approxrates.rates.base import half_width, quantile, standard_error
 from approxrates.rates.cells import cell_centres, size_means
 from approxrates.rates.powerlaw import fit_law
-
-SIZES = np.geomspace(50, 5000, 8)
-
-
-def simulate(rng, *, draws=8, sizes=SIZES, seeds=4, p=1.0, draw_sd=0.05, size_sd=0.0, seed_sd=0.25, bad=0.1, floor=0.0):
-    """Errors (draws, k, seeds): draws differ in constant and slope, sizes and seeds scatter, some seeds end badly."""
-    x = np.log(sizes / sizes[0])
-    constant = rng.normal(0, 0.2, (draws, 1))
-    slope = p + rng.normal(0, draw_sd, (draws, 1))
-    law = np.exp(constant - slope * x + rng.normal(0, size_sd, len(x))) + floor
-    errors = law[..., None] * np.exp(rng.normal(0, seed_sd, (draws, len(x), seeds)))
-    unlucky = rng.random(errors.shape) < bad
-    return np.where(unlucky, errors * np.exp(rng.exponential(1.5, errors.shape)), errors)
 
 
 def interpolation_errors(f, cells):
