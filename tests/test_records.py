@@ -227,6 +227,13 @@ def test_an_unknown_column_is_refused_with_the_known_ones():
         ([{"n_params": 10, "error_sup": "small"}], ValueError, "small"),
         ([{"n_params": 10, "error_sup": 1.0, "status": "fine"}], ValueError, "fine"),
         ([{"n_params": 10, "error_sup": 1.0, "smoothness": -1.0}], ValueError, "smoothness"),
+        ([{"n_params": 10, "error_sup": 1.0, "smoothness": "rough"}], ValueError, r"smoothness .*'rough' in row 0"),
+        ([{"n_params": 10, "error_sup": 1.0, "dim": 1.5}], ValueError, r"dim must be an integer .*1\.5 in row 0"),
+        ([{"n_params": 10, "error_sup": 1.0, "dim": "two"}], ValueError, "dim must be an integer .*'two' in row 0"),
+        ([{"n_params": 10, "error_sup": 1.0, "dim": float("inf")}], ValueError, "dim must be an integer"),
+        ([{"n_params": 10, "error_sup": float("nan")}], ValueError, "^error_sup must .*no value in row 0"),
+        ([{"n_params": 10, "error_sup": None, "error_l2": None}], ValueError, "^error_sup must .*no value in row 0"),
+        ([{"n_params": 10, "error_sup_lower": 1.0, "error_sup_upper": 0.1}], ValueError, "at most error_sup_upper"),
     ],
     ids=lambda v: str(v)[:40],
 )
@@ -286,6 +293,12 @@ def test_a_folder_is_read_without_running(tmp_path):
     assert "2 ok" in repr(found)
     store.write_selection(tmp_path, store.Selection("one", (stored_row(1)["id"],)))
     assert load_records(tmp_path).frame().replica.tolist() == [1]
+
+
+def test_records_know_the_folder_they_were_read_from(tmp_path):
+    store.Segment(tmp_path).append([stored_row(0, n_params=33, error_sup_lower=0.4, error_sup_upper=0.5)])
+    assert load_records(tmp_path).folder == tmp_path
+    assert records(table({"relu": 0.5})).folder is None
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):

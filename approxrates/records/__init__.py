@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from approxrates import store
 from approxrates.rates import compare_rates
 from approxrates.records.curves import FamilyCurve, family_curves, varying
-from approxrates.records.rows import FRAME_COLUMNS, flat, regularity_of, smoothness_of
+from approxrates.records.rows import FRAME_COLUMNS, flat, regularity_of
+from approxrates.records.tablerows import table_row
 from approxrates.regularity import Regularity
 
 if TYPE_CHECKING:
@@ -27,11 +28,20 @@ class Records:
     Attributes:
         name: Name of the study.
         notes: What reading the store had to say: torn lines, duplicates that differ.
+        folder: Results folder that they were read from, where a report goes by default; None if from none.
     """
 
-    def __init__(self, name: str, rows: Sequence[Mapping[str, Any]], *, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        notes: Sequence[str] = (),
+        folder: str | Path | None = None,
+    ) -> None:
         self.name = name
         self.notes = tuple(notes)
+        self.folder = None if folder is None else Path(folder)
         self._rows = [dict(row) for row in rows]
         self._regularities: dict[str, Regularity] = {}
         self._curves: dict[tuple[str, str], list[FamilyCurve]] = {}
@@ -173,7 +183,7 @@ def load_records(folder: str | Path) -> Records:
     if selection is not None:
         rows = [contents.rows[i] for i in selection.ids if i in contents.rows]
     name = selection.name if selection is not None else folder.resolve().name
-    return Records(name, [flat(row) for row in rows], notes=contents.notes)
+    return Records(name, [flat(row) for row in rows], notes=contents.notes, folder=folder)
 
 
 def records_from_table(frame: pd.DataFrame, *, name: str = "table") -> Records:
@@ -188,7 +198,8 @@ def records_from_table(frame: pd.DataFrame, *, name: str = "table") -> Records:
 
     Raises:
         TypeError: If ``frame`` is not a data frame.
-        ValueError: If a column is missing, or a size or an error is not a positive number.
+        ValueError: If a column is missing, a size or an error is not a positive number, a lower bound exceeds its upper
+            bound, or another value is of no use; the message names the row.
     """
     if not hasattr(frame, "to_dict") or not hasattr(frame, "columns"):
         raise TypeError(
@@ -209,9 +220,7 @@ def records_from_table(frame: pd.DataFrame, *, name: str = "table") -> Records:
         )
     if not len(frame):
         raise ValueError("frame must have at least one row. Got none. Pass one row per run.")
-    rows = [
-        _table_row(i, {str(k): _plain(v) for k, v in row.items()}) for i, row in enumerate(frame.to_dict("records"))
-    ]
+    rows = [table_row(i, {str(k): v for k, v in row.items()}) for i, row in enumerate(frame.to_dict("records"))]
     return Records(name, rows)
 
 
@@ -268,47 +277,3 @@ def _contrast(a: FamilyCurve, b: FamilyCurve, column: str) -> dict[str, Any] | N
         "ratio_high": difference.error_ratio_interval[1],
         "n_draws": len(common),
     }
-
-
-def _plain(value: Any) -> Any:
-    """A cell of a data frame as a plain Python value; missing becomes None."""
-    value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _table_row(index: int, row: dict[str, Any]) -> dict[str, Any]:
-    """One row of a user's table with defaults filled in and numbers checked."""
-    defaults: dict[str, Any] = {
-        "run_id": f"row-{index}",
-        "status": "ok",
-        "target": "target",
-        "target_seed": 0,
-        "target_options": "",
-        "smoothness": math.inf,
-        "dim": 1,
-        "method": "train",
-        "activation": "relu",
-        "replica": 0,
-        "plan": "",
-        "budget": 1,
-    }
-    row = defaults | {k: v for k, v in row.items() if v is not None}
-    if "error_sup" in row:
-        row["error_sup_lower"] = row["error_sup_upper"] = row.pop("error_sup")
-    if row["status"] not in store.STATUSES:
-        raise ValueError(f"status must be one of {', '.join(store.STATUSES)}. Got {row['status']!r} in row {index}.")
-    names = ["n_params", *(("error_sup_lower", "error_sup_upper", "error_l2") if row["status"] == "ok" else ())]
-    for column in names:
-        value: Any = row.get(column)
-        required = column == "n_params" or (column == "error_sup_upper" and "error_l2" not in row)
-        if value is None and not required:
-            continue
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not (value > 0 and math.isfinite(value)):
-            raise ValueError(
-                f"{column} must be a positive number. Got {value!r} in row {index}. Set status='failed' for a run "
-                "without a result."
-            )
-    row["smoothness"], row["dim"] = smoothness_of(row["smoothness"]), int(row["dim"])
-    Regularity(smoothness=row["smoothness"], dim=row["dim"])
-    return row
