@@ -195,7 +195,7 @@ class Study:
         """Records of the runs of this study that a folder holds. Runs nothing."""
         contents = store.read(folder)
         rows = [_labelled(run, contents.rows[run.id]) for run in self.runs if run.id in contents.rows]
-        return Records(self.name, [flat(row) for row in rows], notes=contents.notes)
+        return Records(self.name, [flat(row) for row in rows], notes=contents.notes, folder=folder)
 
     def _check_importable(self) -> None:
         """Functions of the script itself cannot be found by other processes.
