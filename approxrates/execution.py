@@ -40,15 +40,16 @@ def run_batch(text: str) -> str:
         JSON: ``{"runs": [{"id", "status", "error"}]}``, in the order of the runs.
 
     Raises:
-        OSError: If the rows cannot be written: the only failure that is not a row.
+        OSError: If the rows, or after them the weights, cannot be written: the only failures that are not rows.
     """
     batch = json.loads(text)
     runs: list[dict[str, Any]] = batch["runs"]
     begin = time.time()
     with _one_torch_thread():
-        outcomes = _outcomes(runs, batch)
+        outcomes, networks = zip(*_outcomes(runs, batch), strict=True)
     rows = [_row(run, outcome, begin, time.time()) for run, outcome in zip(runs, outcomes, strict=True)]
     segment(batch["folder"]).append(rows)
+    _keep_weights(runs, networks, outcomes, batch)  # after the rows: no trouble with weights takes a result back
     return json.dumps({"runs": [{"id": r["id"], "status": r["status"], "error": r["error"]} for r in rows]})
 
 
@@ -112,13 +113,16 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _outcomes(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What became of each run. A batch that breaks is taken apart, so that one bad target does not spoil the others."""
+def _outcomes(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[tuple[dict[str, Any], Network | None]]:
+    """What became of each run, and its network.
+
+    A batch that breaks is taken apart, so that one bad target does not spoil the others.
+    """
     try:
         return _done(runs, batch)
     except Exception as problem:
         if len(runs) == 1:
-            return [{"status": "failed", "metrics": {}, "error": _sentence(problem)}]
+            return [({"status": "failed", "metrics": {}, "error": _sentence(problem)}, None)]
     return [outcome for run in runs for outcome in _outcomes([run], batch)]
 
 
@@ -127,7 +131,7 @@ def _sentence(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:500]
 
 
-def _done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[tuple[dict[str, Any], Network]]:
     """Networks made and measured."""
     targets = [
         build_target(run["spec"]["target"], batch["sources"].get(store.canonical(run["spec"]["target"]), {}))
@@ -137,8 +141,7 @@ def _done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[dict[str
     networks, metrics = _trained(runs, targets) if train else _constructed(runs, targets)
     errors = _errors(networks, targets)
     outcomes = [_outcome(*parts) for parts in zip(networks, targets, errors, metrics, strict=True)]
-    _keep_weights(runs, networks, outcomes, batch)
-    return outcomes
+    return list(zip(outcomes, networks, strict=True))
 
 
 def _trained(
@@ -244,23 +247,48 @@ def _finite(value: Any) -> Any:
 
 def _keep_weights(
     runs: Sequence[Mapping[str, Any]],
-    networks: Sequence[Network],
+    networks: Sequence[Network | None],
     outcomes: Sequence[Mapping[str, Any]],
     batch: Mapping[str, Any],
 ) -> None:
-    """Saves the weights of the best replica for each target of the batch, or of all, beside the runs."""
+    """Saves the weights of the best replica for each target of the batch, or of all, beside the runs.
+
+    Raises:
+        OSError: If they cannot be written; the rows are stored by then.
+    """
     if batch["keep"] == "none":
         return
     groups: dict[str, list[int]] = {}
     for i, (run, outcome) in enumerate(zip(runs, outcomes, strict=True)):
         if outcome["status"] == "ok":
-            groups.setdefault(
-                store.canonical(run["spec"]["target"]) if batch["keep"] == "best" else run["id"], []
-            ).append(i)
+            group = store.canonical(run["spec"]["target"]) if batch["keep"] == "best" else run["id"]
+            groups.setdefault(group, []).append(i)
+    folder = Path(batch["folder"]) / "weights"
     for members in groups.values():
         best = min(members, key=lambda i: outcomes[i]["metrics"]["error_sup_upper"])
-        path = Path(batch["folder"]) / "weights" / f"{runs[best]['id']}.safetensors"
+        network = networks[best]
+        assert network is not None, "a run that is ok has a network"
+        _save(network, folder / f"{runs[best]['id']}.safetensors")
+
+
+def _save(network: Network, path: Path) -> None:
+    """Saves a network so that a reader sees the whole file or none; what a failure leaves is removed.
+
+    Raises:
+        OSError: If the file cannot be written, saying so in one line.
+    """
+    scratch = path.with_name(f".{path.stem}.{os.getpid()}.safetensors")
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.stem}.{os.getpid()}.safetensors")
-        networks[best].save(scratch)
+        network.save(scratch)
         os.replace(scratch, path)
+    except BaseException as problem:
+        for part in path.parent.glob(f"{scratch.name}*") if path.parent.is_dir() else ():
+            part.unlink(missing_ok=True)
+        if not isinstance(problem, (OSError, ValueError)):
+            raise
+        reason = getattr(problem, "strerror", None) or problem
+        raise OSError(
+            f"{path.parent} must be a folder for weights. Got: {reason}. The runs are stored; make room there and run "
+            "again, or use keep='none'."
+        ) from None

@@ -178,3 +178,24 @@ def test_batches_are_capped_in_number_and_in_memory():
     assert [len(b) for b in batches_of(runs, max_runs=16)] == [14, 13, 13]
     assert max(len(b) for b in batches_of(runs, max_bytes=5 * bytes_of(runs[0].spec))) == 5
     assert max(len(b) for b in batches_of(runs, max_bytes=1)) == 1
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_weights_that_cannot_be_saved_stop_the_batch_after_its_rows_are_stored_as_ok(tmp_path, size):
+    (tmp_path / "weights").write_text("a file where the folder should be")
+    runs = runs_of([tree(0), tree(1)])[:size]
+    with pytest.raises(OSError, match=r"weights must be a folder.*The runs are stored"):
+        do(tmp_path, runs)
+    rows = store.read(tmp_path).rows
+    assert {i: row["status"] for i, row in rows.items()} == {r.id: "ok" for r in runs}
+    assert sum(len(p.read_text().splitlines()) for p in tmp_path.glob("runs/*.jsonl")) == size
+
+
+def test_a_full_disk_leaves_no_partial_weights(tmp_path, monkeypatch):
+    def full(*paths):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        do(tmp_path, runs_of([tree(0)]))
+    assert list((tmp_path / "weights").iterdir()) == []
