@@ -113,7 +113,7 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _outcomes(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[tuple[dict[str, Any], Network | None]]:
+def _outcomes(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> Sequence[tuple[dict[str, Any], Network | None]]:
     """What became of each run, and its network.
 
     A batch that breaks is taken apart, so that one bad target does not spoil the others.

@@ -23,6 +23,8 @@ SCHEMA = 1
 STATUSES = ("ok", "failed", "diverged", "lost")
 ROW_KEYS = ("schema", "id", "spec", "status", "metrics", "attempt", "error", "environment", "times")
 COMPACT = "compact.jsonl"
+_COUNT = "runs"
+"""Part of a compact file that says how many runs it holds, so that a file that was cut off is seen."""
 _TIMING = ("seconds", "times", "environment")
 
 
@@ -65,10 +67,19 @@ class Contents:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which runs of a store are a study's: its name and its run ids, in the study's order."""
+    """Which runs of a store are a study's: those that the last session asked for.
+
+    Attributes:
+        name: Name of the study.
+        ids: Its run ids, in the study's order.
+        overrides: Values by dotted key that took the place of what ``study.toml`` says.
+        own_file: Whether ``study.toml`` of the folder, with the overrides, is this study.
+    """
 
     name: str
     ids: tuple[str, ...]
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    own_file: bool = True
 
 
 @dataclass
@@ -185,6 +196,7 @@ def _rows_of(path: Path, notes: list[str]) -> list[dict[str, Any]]:
             f"{path} could not be read ({problem.strerror}); its runs count as not done. Mend its permissions."
         )
         return rows
+    damaged: list[tuple[int, str]] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -195,13 +207,31 @@ def _rows_of(path: Path, notes: list[str]) -> list[dict[str, Any]]:
                 continue
             rows.append(_restored(row, parts))
         except (ValueError, KeyError, TypeError) as problem:
-            if number < len(lines):  # the last piece has no newline: torn by a kill, and nobody was told it was done
-                what = f"{type(problem).__name__}: {problem}".splitlines()[0]
-                notes.append(
-                    f"{path}, line {number} is damaged ({what}); that run counts as not done. Run the study again "
-                    "to redo it."
-                )
+            # A last piece without newline was torn by a kill, and nobody was told it was done. Not so in a compact
+            # file, which appears whole.
+            if number < len(lines) or path.name == COMPACT:
+                damaged.append((number, f"{type(problem).__name__}: {problem}".splitlines()[0]))
+    if damaged:
+        notes.append(_damage(path, damaged))
+    elif isinstance(parts.get(_COUNT), int) and len(rows) < parts[_COUNT]:
+        notes.append(
+            f"{path} is damaged: it is cut off after {len(rows)} of {parts[_COUNT]} runs; the others count as not "
+            "done. Restore the file, or run the study again to redo them."
+        )
     return rows
+
+
+def _damage(path: Path, damaged: Sequence[tuple[int, str]]) -> str:
+    """One sentence for the damaged lines of a file."""
+    number, what = damaged[0]
+    if len(damaged) == 1:
+        return (
+            f"{path}, line {number} is damaged ({what}); that run counts as not done. Run the study again to redo it."
+        )
+    return (
+        f"{path} has {len(damaged)} damaged lines, the first is line {number} ({what}); their runs count as not done. "
+        "Run the study again to redo them."
+    )
 
 
 def _restored(row: Any, parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,7 +287,9 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_selection(folder: str | Path, selection: Selection) -> None:
     """Notes which runs of the store are the study's (derived from study.toml, so it may be written over)."""
-    value = {"ids": list(selection.ids), "study": selection.name}
+    value: dict[str, Any] = {"ids": list(selection.ids), "study": selection.name}
+    value |= {"overrides": dict(selection.overrides)} if selection.overrides else {}
+    value |= {} if selection.own_file else {"own_file": False}
     write_atomically(Path(folder) / "runs" / "selection.json", canonical(value).encode())
 
 
@@ -265,7 +297,9 @@ def read_selection(folder: str | Path) -> Selection | None:
     """The study's runs, or None if nobody noted them or the note is damaged."""
     try:
         value = json.loads((Path(folder) / "runs" / "selection.json").read_bytes())
-        return Selection(name=str(value["study"]), ids=tuple(map(str, value["ids"])))
+        overrides = dict(value.get("overrides", {}))
+        ids = tuple(map(str, value["ids"]))
+        return Selection(str(value["study"]), ids, overrides, own_file=bool(value.get("own_file", True)))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -299,7 +333,7 @@ def compact(folder: str | Path) -> Path:
         The compact file.
 
     Raises:
-        ValueError: If the folder holds no runs, or a line is damaged (compacting would drop it).
+        ValueError: If the folder holds no runs, cannot be written, or a line is damaged (compacting would drop it).
     """
     folder = Path(folder)
     contents = read(folder)
@@ -321,9 +355,15 @@ def compact(folder: str | Path) -> Path:
         row["spec"], shared = _parted(row["spec"])
         parts |= shared
         lines.append(row)
-    head = [canonical({"part": key, "value": parts[key]}) for key in sorted(parts)]
+    head = [canonical({"part": key, "value": value}) for key, value in [(_COUNT, len(lines)), *sorted(parts.items())]]
     target = folder / "runs" / COMPACT
-    write_atomically(target, "".join(line + "\n" for line in [*head, *map(canonical, lines)]).encode())
+    try:
+        write_atomically(target, "".join(line + "\n" for line in [*head, *map(canonical, lines)]).encode())
+    except OSError as problem:
+        raise ValueError(
+            f"folder must be one that can be written. Got {folder} ({problem.strerror}). Make room there or mend its "
+            "permissions; no run is lost."
+        ) from None
     notes: list[str] = []
     written = {row["id"] for row in _rows_of(target, notes)}
     if notes or written != set(contents.rows):

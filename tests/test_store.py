@@ -220,3 +220,59 @@ def test_an_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_pat
     with pytest.raises(OSError, match="No space"):
         store.write_atomically(tmp_path / "a", b"new")
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", b"old")]
+
+
+def test_much_damage_in_a_file_is_one_note(tmp_path):
+    segment = write(tmp_path, row(0))
+    segment.path.write_bytes(b"junk\n" * 50 + segment.path.read_bytes())
+    contents = store.read(tmp_path)
+    assert len(contents.rows) == 1
+    assert [n.split(": ")[0].split("/")[-1] for n in contents.notes] == [
+        f"{segment.path.name} has 50 damaged lines, the first is line 1 (JSONDecodeError"
+    ]
+
+
+@pytest.mark.parametrize("cut", ["in a line", "at the end of a line"])
+def test_a_compact_file_that_was_cut_off_is_noted(tmp_path, cut):
+    write(tmp_path, *(row(i) for i in range(4)))
+    path = store.compact(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + (lines[-1][:40] if cut == "in a line" else b""))
+    contents = store.read(tmp_path)
+    assert len(contents.rows) == 3
+    assert len(contents.notes) == 1
+    assert "damaged" in contents.notes[0]
+    with pytest.raises(ValueError, match="whole rows only"):
+        store.compact(tmp_path)
+
+
+def test_a_compact_file_without_a_count_is_read_as_before(tmp_path):
+    write(tmp_path, *(row(i) for i in range(3)))
+    path = store.compact(tmp_path)
+    kept = [line for line in path.read_text().splitlines(keepends=True) if '"part":"runs"' not in line]
+    path.write_text("".join(kept))
+    contents = store.read(tmp_path)
+    assert (len(contents.rows), contents.notes) == (3, ())
+
+
+def test_compacting_onto_a_full_disk_says_so_in_one_line_and_keeps_the_segments(tmp_path, monkeypatch):
+    segment = write(tmp_path, row(0))
+
+    def full(*paths):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ValueError, match=r"can be written. Got .*No space left.*no run is lost"):
+        store.compact(tmp_path)
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == [segment.path.name]
+
+
+def test_a_selection_keeps_what_it_was_run_with(tmp_path):
+    (tmp_path / "runs").mkdir()
+    for selection in (
+        store.Selection("a", ("1", "2")),
+        store.Selection("a", ("1",), {"net.width": 6}),
+        store.Selection("b", ("1",), own_file=False),
+    ):
+        store.write_selection(tmp_path, selection)
+        assert store.read_selection(tmp_path) == selection
