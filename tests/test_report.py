@@ -12,7 +12,7 @@ import pytest
 
 from approxrates.records import records_from_table
 from approxrates.report import write_gallery, write_report
-from approxrates.report.assets import inline_svg
+from approxrates.report.assets import FIGURES, inline_svg
 from approxrates.report.findings import percent, summary_lines, target_findings, without_paths
 
 SIZES = (40, 80, 160, 320, 640, 1280)
@@ -194,8 +194,8 @@ def test_summary_counts_every_placed_family_once():
 
 
 def test_records_without_any_rate_give_a_report_and_older_figures_do_not_stay(tmp_path):
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "phase-smoothness.svg").write_text("an earlier report")
+    write_report(records_from_table(table()), tmp_path)
+    assert (tmp_path / "figures" / "phase-smoothness.svg").exists()
     frame = table().query("n_params < 100 and target == 'my_target'")
     text = write_report(records_from_table(frame, name="too few"), tmp_path).read_text(encoding="utf-8")
     assert "it needs errors at four sizes or more" in text
@@ -220,6 +220,72 @@ def test_report_needs_a_folder_that_can_be_written(tmp_path):
         write_report(records, tmp_path / "file")
 
 
+@pytest.mark.parametrize("name", ["README.md", "rates.csv", "runs.csv", "report.html", "figures/rates.pdf"])
+def test_a_file_that_no_report_wrote_is_refused_and_kept(name, tmp_path):
+    own = tmp_path / name
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("mine")
+    before = {p for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(ValueError, match=rf"{name} must be a file that approxrates wrote\. Got .*\. Move it away"):
+        write_report(records_from_table(table()), tmp_path)
+    assert own.read_text() == "mine"
+    assert {p for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_figures_of_other_names_stay_through_reports(folder, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(folder, home)
+    for name in ("mine.pdf", "data.csv", "rates-by-hand.svg"):
+        (home / "figures" / name).write_text("mine")
+    for _ in range(2):
+        write_report(records_from_table(table()), home)
+    for name in ("mine.pdf", "data.csv", "rates-by-hand.svg"):
+        assert (home / "figures" / name).read_text() == "mine"
+
+
+def test_a_report_that_was_cut_off_can_be_written_again(monkeypatch, tmp_path):
+    records = records_from_table(table())
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("approxrates.report.html_page", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            write_report(records, tmp_path)
+    write_report(records, tmp_path)
+    (tmp_path / "README.md").unlink()
+    write_report(records, tmp_path)
+    assert "## In short" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_figure_of_a_report_is_known_by_name(folder):
+    assert {p.stem for p in (folder / "figures").iterdir()} <= set(FIGURES)
+
+
+def test_records_of_a_folder_have_their_report_there(tmp_path):
+    found = records_from_table(table())
+    found.folder = tmp_path
+    assert write_report(found) == tmp_path / "report.html"
+
+
+def test_a_page_that_cannot_be_written_is_told_in_one_line(tmp_path):
+    records = records_from_table(table())
+    write_report(records, tmp_path)
+    (tmp_path / "report.html").unlink()
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(ValueError, match=r"^path must be a folder that can be written\. Got [^\n]*report\.html"):
+        write_report(records, tmp_path)
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_whole_numbers_stay_whole_where_some_runs_have_none(tmp_path):
+    frame = pd.concat([table().assign(seed=3), table().assign(method="construct", construction="interpolation")])
+    write_report(records_from_table(frame), tmp_path)
+    seeds = pd.read_csv(tmp_path / "runs.csv", dtype=str, keep_default_na=False).seed
+    assert set(seeds) == {"3", ""}
+
+
 def test_gallery_shows_each_study_but_not_the_demo(folder, tmp_path):
     results = tmp_path / "results"
     for name in ("three-activations", "demo"):
@@ -231,8 +297,16 @@ def test_gallery_shows_each_study_but_not_the_demo(folder, tmp_path):
     assert "trained families on information-rich targets" in text
     for link in re.findall(r"\]\(([^)]+)\)", text):
         assert (results / link).exists(), link
+    assert write_gallery(results).read_text(encoding="utf-8") == text
     with pytest.raises(ValueError, match="results must be a folder"):
         write_gallery(results / "absent")
+
+
+def test_a_gallery_does_not_replace_the_page_of_a_project(tmp_path):
+    (tmp_path / "README.md").write_text("# My project")
+    with pytest.raises(ValueError, match=r"README\.md must be a file that approxrates wrote"):
+        write_gallery(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "# My project"
 
 
 @pytest.mark.parametrize(

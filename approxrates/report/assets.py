@@ -24,6 +24,23 @@ if TYPE_CHECKING:
     from approxrates.records import Records
 
 MOST_TARGETS = 9
+FIGURES = (
+    "phase-smoothness",
+    "rates",
+    "rates-l2",
+    "comparison-activation",
+    "comparison-start",
+    "comparison-method",
+    "phase-depth",
+    "targets",
+)
+"""All figures that a report may draw, by file name without suffix."""
+SUFFIXES = ("svg", "pdf", "csv")
+WHOLE = (
+    *("target_seed", "width", "depth", "replica", "n_points", "seed", "n_params_limit"),
+    *("n_params", "n_params_dense", "steps", "total_bits", "max_bits", "pieces"),
+)
+"""Columns of whole numbers; where some runs have none, pandas holds them as floats."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +57,12 @@ def write_tables(records: Records, folder: Path) -> None:
     runs = records.frame()
     if "error" in runs.columns:
         runs["error"] = runs["error"].map(without_paths)
+    for column in WHOLE:
+        held = runs[column]
+        if held.dtype.kind == "f" and (held.isna() | ((held % 1 == 0) & (held.abs() < 2**53))).all():
+            runs[column] = held.astype("Int64")
     for name, table in (("rates.csv", records.rates()), ("runs.csv", runs)):
-        table.to_csv(folder / name, index=False, lineterminator="\n")
+        store.write_atomically(folder / name, table.to_csv(index=False, lineterminator="\n").encode())
 
 
 def draw_figures(records: Records, folder: Path) -> list[Drawn]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from approxrates.plots import HEADINGS, rates_cells, rates_table_markdown
 from approxrates.report.assets import Drawn, environments, inline_svg
 from approxrates.report.findings import setup_lines, summary_lines, target_findings, without_paths
+from approxrates.report.ownership import MARK
 
 if TYPE_CHECKING:
     import jinja2
@@ -70,6 +71,7 @@ def html_page(records: Records, folder: Path, figures: Sequence[Drawn], command:
         reading=READING,
         environment=environments(folder),
         command=command,
+        mark=_markup(MARK),
     )
 
 
@@ -91,6 +93,7 @@ def readme_page(records: Records, figures: Sequence[Drawn], command: str) -> str
     blocks += ["## How to read it", _items(READING)]
     if command:
         blocks += ["## Regenerate", f"This file, the tables and the figures are written by\n\n```sh\n{command}\n```"]
+    blocks.append(MARK)
     return "\n\n".join(blocks) + "\n"
 
 
@@ -113,6 +116,7 @@ def gallery_page(results: Path) -> str:
         picture = next((p for p in ("phase-smoothness", "rates") if (folder / "figures" / f"{p}.svg").exists()), None)
         if picture:
             blocks.append(f"![{folder.name}]({folder.name}/figures/{picture}.svg)")
+    blocks.append(MARK)
     return "\n\n".join(blocks) + "\n"
 
 
