@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -55,6 +57,7 @@ def save_figure(ax: Any, path: str | Path, *, formats: Sequence[str] = ("svg", "
     Raises:
         ValueError: For an unknown format, or for ``pgf`` without LaTeX in PATH.
         TypeError: If ``ax`` is not an Axes or a figure.
+        OSError: If a file cannot be written.
     """
     figure, stem = figure_of(ax), Path(path)
     if isinstance(formats, str):
@@ -72,7 +75,21 @@ def save_figure(ax: Any, path: str | Path, *, formats: Sequence[str] = ("svg", "
     with styled():
         for kind in formats:
             written.append(stem.with_name(f"{stem.name}.{kind}"))
-            figure.savefig(written[-1], format=kind, metadata=_METADATA[kind] or None)
+            with _replacing(written[-1]) as scratch:
+                figure.savefig(scratch, format=kind, metadata=_METADATA[kind] or None)
     written.append(stem.with_name(f"{stem.name}.csv"))
-    drawn_numbers(figure).to_csv(written[-1], index=False, float_format="%.10g", lineterminator="\n")
+    with _replacing(written[-1]) as scratch:
+        drawn_numbers(figure).to_csv(scratch, index=False, float_format="%.10g", lineterminator="\n")
     return written
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of ``path`` when it is complete; a failure leaves nothing behind."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield scratch
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
