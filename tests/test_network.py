@@ -211,6 +211,33 @@ def test_damaged_and_foreign_files_give_one_clear_error(tmp_path):
         Network.load(tmp_path / "none")
 
 
+def test_a_place_that_cannot_be_written_is_told_in_one_line_and_nothing_stays(tmp_path):
+    network, folder = masked_network(), tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(OSError, match=r"^path must be a file\. Got [^\n]*folder, which is a folder\. Write "):
+        network.save(folder)
+    with pytest.raises(FileNotFoundError, match=r"^path must lie in an existing folder\. Got [^\n]*Make the folder "):
+        network.save(tmp_path / "absent" / "net.safetensors")
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_other(monkeypatch, tmp_path):
+    path = tmp_path / "net.safetensors"
+    masked_network().save(path)
+    before = path.read_bytes()
+
+    def full(self, data):
+        with open(self, "wb") as file:
+            file.write(data[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match=r"^path must be a file that can be written\. Got [^\n]*No space left"):
+        random_network().save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     ("layers", "provenance", "error", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ def save_layers(path: str | Path, layers: Sequence[Layer], provenance: Mapping[s
     """Write layers and provenance; weights bit for bit, an existing file replaced in one step.
 
     Raises:
-        OSError: If the file cannot be written.
+        OSError: If the file cannot be written; nothing is left behind then.
     """
     from safetensors.numpy import save
 
@@ -35,10 +36,22 @@ def save_layers(path: str | Path, layers: Sequence[Layer], provenance: Mapping[s
         "activations": json.dumps([list(layer.activations) for layer in layers]),
         "provenance": json.dumps(dict(provenance)),
     }
-    target = Path(path)
+    target, data = Path(path), save(tensors, metadata)
+    if not target.name or target.is_dir():
+        raise IsADirectoryError(f"path must be a file. Got {path}, which is a folder. Write save('net.safetensors').")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"path must lie in an existing folder. Got {path}. Make the folder {target.parent}.")
     partial = target.with_name(target.name + ".partial")
-    partial.write_bytes(save(tensors, metadata))
-    partial.replace(target)
+    try:
+        partial.write_bytes(data)
+        partial.replace(target)
+    except BaseException as problem:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if not isinstance(problem, OSError):
+            raise
+        why = problem.strerror or problem
+        raise type(problem)(f"path must be a file that can be written. Got {path} ({why}). Choose another.") from None
 
 
 def load_layers(path: str | Path) -> tuple[tuple[Layer, ...], dict[str, Any]]:
