@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,13 +72,56 @@ def _load(study: Path, overrides: list[str] | None = None) -> tuple[Study, Path]
     return Study.from_toml(path, overrides=parse_overrides(overrides)), path.parent
 
 
+def _standing(folder: Path) -> Records:
+    """Records of what a results folder stands for: its study.toml with the overrides of the last session.
+
+    Raises:
+        ValueError: If there is neither a readable study.toml nor a session.
+    """
+    from approxrates.records import load_records
+    from approxrates.store import Selection
+    from approxrates.study.standing import standing_study
+
+    if not (folder / "study.toml").exists():
+        return load_records(folder)
+    study = standing_study(folder)
+    return load_records(folder) if isinstance(study, Selection) else study.records(folder)
+
+
+def _tell(notes: Iterable[str]) -> None:
+    """Notes on what was read, one line each, aside from the output."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
 def _show_rates(records: Records) -> None:
-    """Print one line per family."""
+    """Print one line per family: target, smoothness, what tells it apart, rate with interval, place."""
     table = records.rates()
-    if len(table):
-        typer.echo(table.to_string(index=False, float_format=lambda v: f"{v:.3g}"))
-    else:
+    if not len(table) or not table["rate"].notna().any():
         typer.echo("No family has four sizes yet: no rate to report.")
+        return
+    rows = [("target", "r", "family", "rate [low, high]", "rho", "place")]
+    for curve, (_, row) in zip(records.families(), table.iterrows(), strict=True):
+        target = str(curve.key.get("target"))
+        family = curve.label.removeprefix(f"{target}, ")
+        rows.append((target, _short(curve.key.get("smoothness")), family, *_rate_cells(row)))
+    widths = [min(max(len(r[i]) for r in rows), most) for i, most in enumerate((18, 5, 30, 22, 5, 20))]
+    for cells in rows:
+        shown = (c if len(c) <= w else f"{c[: w - 1]}…" for c, w in zip(cells, widths, strict=True))
+        typer.echo("  ".join(c.ljust(w) for c, w in zip(shown, widths, strict=True)).rstrip())
+
+
+def _rate_cells(row: Any) -> tuple[str, str, str]:
+    """Rate with interval, normalised rate and place of one row of the table; a dash for what is not determined."""
+    if not math.isfinite(row["rate"]):
+        return "-", "-", str(row["verdict"])
+    rate = f"{row['rate']:.3f} [{row['rate_low']:.2f}, {row['rate_high']:.2f}]"
+    return rate, _short(row["rho"]), str(row["label"] or row["verdict"])
+
+
+def _short(value: Any) -> str:
+    """A number in three digits, a dash for none."""
+    return "-" if not isinstance(value, (int, float)) or math.isnan(value) else f"{value:.3g}"
 
 
 def _finish(records: Records, folder: Path) -> None:
@@ -109,26 +154,34 @@ def run(
 @app.command()
 def plan(study: StudyArg, set_: SetOption = None) -> None:
     """Show what a study would do: runs, sizes, time, the interval width to expect. Trains nothing."""
-    loaded, _ = _load(study, set_)
-    typer.echo(str(loaded.plan()))
+    loaded, folder = _load(study, set_)
+    typer.echo(str(loaded.plan(folder)))
 
 
 @app.command()
 def status(folder: FolderArg) -> None:
     """Count the runs of a results folder by status."""
-    from approxrates.store import status as store_status
+    from approxrates import store
+    from approxrates.study.standing import standing_study, with_set
 
-    loaded, _ = _load(folder)
-    counts = store_status(folder, ids=loaded.run_ids())
+    study = standing_study(folder)
+    noted = store.read_selection(folder)
+    ids = study.ids if isinstance(study, store.Selection) else study.run_ids()
+    counts = store.status(folder, ids=ids)
     typer.echo("  ".join(f"{name}: {count}" for name, count in counts.items()))
+    if isinstance(study, store.Selection):
+        _tell([f"these are the runs that the last session asked for, not those of {folder / 'study.toml'}."])
+    elif noted is not None and noted.overrides:
+        _tell([f"{folder / 'study.toml'} with {with_set(noted.overrides)}, as run last."])
+    _tell(store.read(folder).notes)
 
 
 @app.command()
 def report(folder: FolderArg) -> None:
     """Write tables, figures, README and report.html of a results folder anew from its stored runs."""
-    from approxrates.records import load_records
-
-    _finish(load_records(folder), folder)
+    records = _standing(folder)
+    _tell(records.notes)
+    _finish(records, folder)
 
 
 @app.command()
@@ -172,7 +225,9 @@ def targets_show(name: Annotated[str, typer.Argument(help="Family name.")]) -> N
 def construct(
     name: Annotated[str | None, typer.Argument(help="Construction, e.g. interpolation.")] = None,
     target: Annotated[str, typer.Option(help="Target family.")] = "faber_tree",
-    smoothness: Annotated[float | None, typer.Option(help="Smoothness r of the target.")] = None,
+    smoothness: Annotated[
+        float | None, typer.Option(help="Smoothness r of the target; default: the first its family is tested with.")
+    ] = None,
     dim: Annotated[int, typer.Option(help="Dimension d.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the target.")] = 0,
     n_params: Annotated[int, typer.Option(help="Upper limit on non-zero parameters.")] = 500,
@@ -184,15 +239,24 @@ def construct(
 
     if list_ or name is None:
         for known in constructions.names():
-            typer.echo(f"{known}: {constructions.describe(known)}")
+            theorem = constructions.describe(known)
+            typer.echo(
+                f"{known}: {theorem.statement}\n  {theorem.rate_law}; {theorem.count_law}\n  {theorem.reference}"
+            )
         return
-    from approxrates.catalogue import load_target
+    constructions.describe(name)
+    if out is not None and (out.is_dir() or not out.resolve().parent.is_dir()):
+        raise ValueError(
+            f"--out must be a file in a folder that exists. Got {out}. Write e.g. --out network.safetensors."
+        )
+    from approxrates.catalogue import describe, load_target
     from approxrates.errors import approximation_error
 
-    chosen = {} if smoothness is None else {"smoothness": smoothness}
-    goal = load_target(target, dim=dim, seed=seed, **chosen)
+    known_smoothness = describe(target).smoothness.values[0] if smoothness is None else smoothness
+    goal = load_target(target, dim=dim, seed=seed, smoothness=known_smoothness)
     network = constructions.construct(name, goal, n_params=n_params)
     error = approximation_error(network, goal)
+    typer.echo(f"target: {goal.name}, smoothness {known_smoothness:g}, dim {dim}, seed {seed}")
     typer.echo(network.describe())
     standing = "certified" if error.certified else "not certified"
     typer.echo(f"sup error in [{error.sup[0]:.6g}, {error.sup[1]:.6g}] ({error.method}, {standing})")

@@ -108,3 +108,81 @@ def test_overrides_are_read_as_toml_and_bare_words_as_text():
         "training.plan": "default",
         "net.depth": [1, 2],
     }
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "approxrates", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_set_is_told_and_status_and_report_speak_of_the_same_runs(folder):
+    invoke("run", folder, "--no-report")
+    done = command("run", folder, "--set", "targets.draws=1", "--no-report")
+    assert done.returncode == 0
+    notes = [line for line in done.stderr.splitlines() if line.startswith("note:")]
+    assert len(notes) == 1
+    assert "--set targets.draws=1" in notes[0]
+    assert "runs: 5 " in invoke("status", folder)
+    invoke("report", folder)
+    assert len((folder / "runs.csv").read_text().splitlines()) == 1 + 5
+
+
+def test_status_and_report_follow_an_edited_study_file(folder):
+    invoke("run", folder, "--no-report")
+    (folder / "study.toml").write_text(STUDY.replace("draws = 2", "draws = 1"))
+    assert "runs: 5 " in invoke("status", folder)
+    invoke("report", folder)
+    assert len((folder / "runs.csv").read_text().splitlines()) == 1 + 5
+
+
+@pytest.mark.filterwarnings("ignore:study.toml")
+def test_status_falls_back_on_the_last_session_if_the_file_is_spoilt(folder):
+    invoke("run", folder, "--no-report")
+    (folder / "study.toml").write_text(STUDY + "\n[traning]\n")
+    assert "ok: 10" in invoke("status", folder)
+
+
+def test_plan_of_a_folder_counts_what_is_done(folder):
+    invoke("run", folder, "--no-report")
+    assert "10 runs, 10 of them done; 0 batches to do" in invoke("plan", folder)
+
+
+def test_fail_fast_ends_in_one_line(folder):
+    (folder / "study.toml").write_text(
+        STUDY.replace('name = "faber_tree"\n', "data = { x = [0.0, 1.0], y = [0.0, 1.0] }\n").replace("draws = 2", "")
+    )
+    done = command("run", folder, "--fail-fast", "--no-report")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: run ")
+    assert "Traceback" not in done.stderr
+
+
+def test_damage_is_one_note_a_file_and_not_a_warning(folder):
+    invoke("run", folder, "--no-report")
+    (folder / "runs" / "junk.jsonl").write_text("junk\n" * 9)
+    for name in ("run", "status", "report"):
+        done = command(name, folder)
+        notes = [line for line in done.stderr.splitlines() if line.startswith("note:")]
+        assert (done.returncode, len(notes)) == (0, 1), done.stderr
+        assert "9 damaged lines" in notes[0]
+        assert "UserWarning" not in done.stderr
+
+
+def test_the_table_of_rates_fits_a_terminal_and_holds_no_python(folder):
+    table = invoke("run", folder, "--no-report")
+    assert max(map(len, table.splitlines())) <= 110
+    assert "rate [low, high]" in table
+    assert not {"None", "NaN", "nan", "False"} & set(table.split())
+    assert any(line.startswith("faber_tree") and "[" in line for line in table.splitlines())
+
+
+def test_construct_works_with_its_defaults_and_checks_the_name_and_the_file_first(tmp_path):
+    assert "sup error in [" in invoke("construct", "interpolation")
+    assert "smoothness inf" in invoke("construct", "interpolation", "--target", "analytic")
+    wrong = command("construct", "nope")
+    assert wrong.stderr.splitlines() == ["error: construction must be one of interpolation. Got 'nope'."]
+    for out in (tmp_path, tmp_path / "none" / "net.safetensors"):
+        refused = command("construct", "interpolation", "--out", out)
+        assert (refused.returncode, len(refused.stderr.splitlines()), refused.stdout) == (2, 1, "")
+    assert "Theorem(" not in invoke("construct", "--list")

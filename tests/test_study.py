@@ -13,8 +13,9 @@ import pytest
 import approxrates as ar
 from approxrates import store
 from approxrates.engines import WorkerDied
-from approxrates.study import driving
+from approxrates.study import StudyStopped, driving
 from approxrates.study.progress import Lines, Progress, listener
+from approxrates.study.standing import standing_study, with_set
 
 FAST = [ar.Adam(steps=5)]
 
@@ -118,7 +119,8 @@ def test_a_finished_study_is_not_done_again(tmp_path):
 def test_a_study_that_grew_does_the_new_runs_only_and_its_records_are_its_own(tmp_path):
     tiny(targets=tree()).run(tmp_path, progress=False)
     toml = (tmp_path / "study.toml").read_text()
-    grown = tiny().run(tmp_path, progress=False)
+    with pytest.warns(UserWarning, match=r"of its 6 runs 6 are among these 12. It is kept"):
+        grown = tiny().run(tmp_path, progress=False)
     assert len(lines_of(tmp_path)) == len(tiny().runs) == len(grown)
     assert (tmp_path / "study.toml").read_text() == toml
     assert len(tiny(targets=tree()).run(tmp_path, progress=False)) == len(tiny().runs) // 2
@@ -147,7 +149,7 @@ def test_failed_runs_are_rows_told_at_once_kept_on_resume_and_done_again_when_as
     monkeypatch.setenv("TEST_STUDY_FAILS", "1")
     frame = study.run(tmp_path, progress=told.append).frame()
     assert (frame.status[frame.method == "train"] == "failed").all()
-    assert frame.error[0].endswith("asked to fail")
+    assert "asked to fail" in frame.error[0]
     assert [t.message for t in told if "asked to fail" in t.message]
     monkeypatch.delenv("TEST_STUDY_FAILS")
     assert (study.run(tmp_path, progress=False).frame().status == "failed").any()
@@ -374,3 +376,69 @@ def test_a_run_warns_of_nothing_when_nothing_is_wrong(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tiny().run(tmp_path, progress=False)
+
+
+def test_another_study_in_a_folder_is_told_of_and_one_that_is_the_same_is_not(tmp_path):
+    tiny().run(tmp_path, progress=False)
+    tiny("another name").run(tmp_path, progress=False)  # the same runs: nothing to tell
+    wider = tiny(architectures=ar.FixedWidth(dim=1, width=6, depth=2), constructions=())
+    with pytest.warns(UserWarning, match=r"of its 12 runs 0 are among these 2\. .*Write study.to_toml\(\)"):
+        wider.run(tmp_path, progress=False)
+    selection = store.read_selection(tmp_path)
+    assert (set(selection.ids), selection.own_file) == (set(wider.run_ids()), False)
+    assert isinstance(standing_study(tmp_path), store.Selection)
+
+
+def test_overrides_of_the_file_in_the_folder_are_told_with_the_command_and_kept(tmp_path):
+    file = tmp_path / "study.toml"
+    tiny().run(tmp_path, progress=False)
+    changed = ar.Study.from_toml(file, overrides={"architectures.width": 6, "training.start": "random"})
+    with pytest.warns(UserWarning, match=r"--set architectures.width=6 --set training.start=random"):
+        changed.run(tmp_path, progress=False)
+    assert standing_study(tmp_path).run_ids() == changed.run_ids()
+    ar.Study.from_toml(file).run(tmp_path, progress=False)
+    assert standing_study(tmp_path).run_ids() == tiny().run_ids()
+
+
+def test_an_edited_study_file_is_what_the_folder_stands_for_and_an_unreadable_one_falls_back(tmp_path):
+    tiny().run(tmp_path, progress=False)
+    fewer = tiny(targets=tree())
+    (tmp_path / "study.toml").write_text(fewer.to_toml(tmp_path))
+    assert standing_study(tmp_path).run_ids() == fewer.run_ids()
+    (tmp_path / "study.toml").write_text("name = 3")
+    with pytest.warns(UserWarning, match="name must be a text"):
+        assert set(standing_study(tmp_path).ids) == set(tiny().run_ids())
+
+
+def test_overrides_are_written_so_that_a_shell_and_the_command_line_read_them_back():
+    import shlex
+
+    from approxrates.cli import parse_overrides
+
+    overrides = {"net.width": 6, "net.depth": [1, 2], "net.activation": "relu+sin", "training.budget": 0.5}
+    words = shlex.split(with_set(overrides))
+    assert parse_overrides(words[1::2]) == overrides
+
+
+def test_runs_that_another_process_stores_meanwhile_are_not_done_again(tmp_path):
+    """The other process is played by the listener: after the first batch it does the whole study."""
+    messages = []
+
+    def other(progress):
+        messages.append(progress)
+        if progress.done and not done:
+            done.append(True)
+            tiny().run(tmp_path / "other", progress=False)
+            for path in (tmp_path / "other" / "runs").glob("*.jsonl"):
+                (tmp_path / "runs" / path.name).write_bytes(path.read_bytes())
+
+    done = []
+    records = tiny().run(tmp_path, progress=other)
+    assert len(records) == len(tiny().runs) == messages[-1].done
+    assert len(lines_of(tmp_path)) == len(tiny().runs) + 2  # the first batch was done by both
+
+
+def test_fail_fast_ends_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEST_STUDY_FAILS", "1")
+    with pytest.raises(StudyStopped, match=r"asked to fail.*\w\. Stopped by fail_fast"):
+        tiny(targets=flaky()).run(tmp_path, progress=False, fail_fast=True)

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from approxrates import store
@@ -20,12 +21,14 @@ from approxrates.spec.studyfile import read_study
 from approxrates.spec.tomltext import document
 from approxrates.study.batches import Run, batches_of
 from approxrates.study.blocks import Block, make_block
-from approxrates.study.driving import Drive
+from approxrates.study.driving import Drive, StudyStopped
 from approxrates.study.progress import Listener, listener
 from approxrates.study.shrinking import shrunk_block
+from approxrates.study.standing import difference_note, storable
 from approxrates.study.studyplan import StudyPlan, plan_of
+from approxrates.study.tail import Tail
 
-__all__ = ["Construction", "Study", "StudyPlan"]
+__all__ = ["Construction", "Study", "StudyPlan", "StudyStopped"]
 
 _BLOCK_KEYS = ("targets", "architectures", "constructions", "net", "training", "sweep")
 
@@ -67,6 +70,8 @@ class Study:
 
     name: str
     blocks: tuple[Block, ...]
+    _file: Path | None = None
+    _overrides: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self,
@@ -158,7 +163,8 @@ class Study:
 
         Raises:
             ValueError: If the folder cannot be written, or its ``study.toml`` is damaged.
-            RuntimeError: With ``fail_fast``, if a run fails.
+            OSError: If rows or weights cannot be written; everything finished is stored.
+            StudyStopped: With ``fail_fast``, if a run fails.
             KeyboardInterrupt: If interrupted; everything finished is stored.
         """
         folder = Path(out)
@@ -167,17 +173,23 @@ class Study:
         own = LocalEngine(workers) if workers > 1 else InlineEngine()
         if workers > 1 or engine is not None:
             self._check_importable()
-        self._prepare(folder)
+        overrides = self._overrides if self._is_of(folder) else {}
+        note = self._prepare(folder, overrides)
+        tail = Tail(folder)
         contents = store.read(folder)
-        for note in contents.notes:
-            warnings.warn(note, stacklevel=2)
+        for said in (note, *contents.notes) if note else contents.notes:
+            warnings.warn(said, stacklevel=2)
         again = ("failed", "lost") if retry_failed else ()
         todo = [_next_attempt(run, contents.rows.get(run.id)) for run in self.runs if _is_due(run, contents, again)]
-        store.write_selection(folder, store.Selection(self.name, tuple(self.run_ids())))
+        own_file = bool(overrides) or not note
+        store.write_selection(
+            folder, store.Selection(self.name, tuple(self.run_ids()), storable(overrides), own_file=own_file)
+        )
         sources = {s.key: dict(s.source) for block in self.blocks for s in block.targets}
         drive = Drive(
             self.name, folder, engine or own, workers, sources, total=len(self.runs), done=len(self.runs) - len(todo),
             listener=hear, write_lost=functools.partial(_write_lost, folder), keep=keep, fail_fast=fail_fast,
+            tail=tail,
         )  # fmt: skip
         try:
             drive.run(batches_of(todo))
@@ -213,8 +225,15 @@ class Study:
                         "Move the function into a module, or use workers=1."
                     )
 
-    def _prepare(self, folder: Path) -> None:
+    def _is_of(self, folder: Path) -> bool:
+        """Whether this study was read from the ``study.toml`` of a folder."""
+        return self._file is not None and self._file == (folder / "study.toml").resolve()
+
+    def _prepare(self, folder: Path, overrides: Mapping[str, Any]) -> str:
         """Makes the results folder, tries to write there, and puts ``study.toml`` into it if there is none.
+
+        Returns:
+            One sentence if the study.toml that is there is not this study, else nothing.
 
         Raises:
             ValueError: If that is not possible, or the study.toml that is there is damaged.
@@ -231,13 +250,14 @@ class Study:
         path = folder / "study.toml"
         if not path.exists():
             store.write_atomically(path, self.to_toml(folder).encode())
-            return
+            return ""
         try:
             tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
             raise ValueError(
                 f"{path} must be a readable study. Got: {problem}. Mend it, or move it away; no run is lost."
             ) from None
+        return "" if self._is_of(folder) and not overrides else difference_note(path, self, overrides)
 
     @classmethod
     def from_toml(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Study:
@@ -256,7 +276,9 @@ class Study:
             studies = [cls(name, **block) for block in blocks]
         except (TypeError, ValueError) as problem:
             raise ValueError(f"{path.name}: {' '.join(str(problem).split())}") from None
-        return cls._of_blocks(name, [block for study in studies for block in study.blocks])
+        study = cls._of_blocks(name, [block for study in studies for block in study.blocks])
+        study._file, study._overrides = path.resolve(), MappingProxyType(dict(overrides or {}))
+        return study
 
     def to_toml(self, folder: str | Path | None = None) -> str:
         """The study as the text of a study file; ``from_toml`` of it has the same runs.

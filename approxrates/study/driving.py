@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +16,16 @@ from approxrates import store
 from approxrates.engines import InlineEngine, WorkerDied, call
 from approxrates.study.batches import Run, batch_seconds
 from approxrates.study.progress import Listener, Progress
+from approxrates.study.tail import Tail
 
 MAX_DEATHS = 3
 IN_FLIGHT_PER_WORKER = 4
+_NO_ROW = {"attempt": 0}
 RUN_BATCH = "approxrates.execution:run_batch"
+
+
+class StudyStopped(RuntimeError):
+    """A study was to stop at the first run that fails, and one did; what is done is stored."""
 
 
 @dataclass
@@ -37,6 +44,7 @@ class Drive:
         write_lost: Writes the row of a run that is given up, given the run and the number of deaths.
         keep: Which weights to keep: ``"best"``, ``"all"`` or ``"none"``.
         fail_fast: Stop at the first run that fails or is lost.
+        tail: Rows that appear in the store meanwhile: those of another process are not done again here.
     """
 
     name: str
@@ -48,6 +56,7 @@ class Drive:
     done: int
     listener: Listener
     write_lost: Callable[[Run, int], None]
+    tail: Tail
     keep: str = "best"
     fail_fast: bool = False
     failed: int = 0
@@ -60,8 +69,8 @@ class Drive:
         """Does all batches.
 
         Raises:
-            RuntimeError: If ``fail_fast`` is set and a run fails.
-            OSError: If a worker cannot write its rows.
+            StudyStopped: If ``fail_fast`` is set and a run fails.
+            OSError: If a worker cannot write its rows or weights.
         """
         queue = deque(batches)
         flight: dict[Future[str], list[Run]] = {}
@@ -70,7 +79,9 @@ class Drive:
         self._tell()
         while queue or flight:
             while queue and len(flight) < most:
-                batch = queue.popleft()
+                batch = self._without_stored(self._next(queue))
+                if not batch:
+                    continue
                 flight[self.engine.submit(call, RUN_BATCH, self._message(batch))] = batch
             finished, _ = wait(flight, return_when=FIRST_COMPLETED)
             for future in finished:
@@ -81,6 +92,23 @@ class Drive:
                     queue.extendleft(self._after_death(batch))
                 else:
                     self._settle(batch, answer["runs"])
+
+    def _next(self, queue: deque[list[Run]]) -> list[Run]:
+        """The next batch: the longest, or any if another process does this study too, so that they keep apart."""
+        if self.tail.others:
+            queue.rotate(-random.randrange(len(queue)))  # the order of work; no number depends on it
+        return queue.popleft()
+
+    def _without_stored(self, batch: list[Run]) -> list[Run]:
+        """A batch less the runs that another process has stored since this session began."""
+        self.tail.look()
+        found = {r.id: self.tail.rows[r.id] for r in batch if self.tail.rows.get(r.id, _NO_ROW)["attempt"] >= r.attempt}
+        there = [r for r in batch if r.id in found]
+        if there:
+            self._settle(there, list(found.values()))
+        left = [r for r in batch if r.id not in found]
+        self.tail.mine.update((r.id, r.attempt) for r in left)
+        return left
 
     def _message(self, batch: Sequence[Run]) -> str:
         """A batch as text."""
@@ -97,9 +125,9 @@ class Drive:
                 self.failed += 1
                 self._tell(f"run {answer['id'][:12]} {answer['status']}: {answer['error']}")
                 if self.fail_fast and answer["status"] != "diverged":
-                    raise RuntimeError(
-                        f"run {answer['id'][:12]} {answer['status']}: {answer['error']}. Stopped by fail_fast; what "
-                        "is done is stored."
+                    raise StudyStopped(
+                        f"run {answer['id'][:12]} {answer['status']}: {str(answer['error']).rstrip('.')}. Stopped by "
+                        "fail_fast; what is done is stored."
                     )
         self._tell()
 
