@@ -28,13 +28,28 @@ def _rationals(point: Any) -> Point:
         ) from None
 
 
-def _numbers(name: str, values: Any) -> NDArray[np.float64]:
-    """A fresh float64 array of what was given (numpy, torch or nested lists)."""
-    given = values.detach().cpu().numpy() if type(values).__module__.partition(".")[0] == "torch" else values
+def float_array(name: str, values: Any) -> NDArray[np.float64]:
+    """A fresh float64 array of what was given (numpy, torch or nested lists).
+
+    Raises:
+        TypeError: If it holds anything but real numbers.
+    """
+    is_tensor = type(values).__module__.partition(".")[0] == "torch"
     try:
+        given = np.asarray(values.detach().cpu().numpy() if is_tensor else values)
+        if given.dtype.kind == "c":
+            raise TypeError(f"{name} must be an array of real numbers. Got complex ones. Write {name}.real.")
+        # numpy would read text as numbers.
+        if given.dtype.kind not in "biufO":
+            raise ValueError
         return np.array(given, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be an array of numbers. Got {type(values).__name__}.") from None
+    except (ValueError, NotImplementedError, TypeError) as problem:
+        if str(problem).startswith(f"{name} must be"):
+            raise
+        kind = f"a tensor of {values.dtype} on {values.device}" if is_tensor else type(values).__name__
+        raise TypeError(
+            f"{name} must be an array of numbers. Got {kind}. Write e.g. {name}=np.linspace(0, 1, 5)."
+        ) from None
 
 
 def _claimed(regularity: Regularity) -> dict[str, Any]:
@@ -48,6 +63,55 @@ def _checked(regularity: Any) -> Regularity:
         example = "ar.Regularity(smoothness=1.5, dim=1)"
         raise TypeError(f"regularity must be a Regularity. Got {type(regularity).__name__}. Write {example}.")
     return regularity
+
+
+@dataclass(frozen=True)
+class _CheckedFunction:
+    """A user's function, its values checked at every call; can be pickled if the function can."""
+
+    function: Callable[[NDArray[np.float64]], Any]
+    label: str
+    dim: int
+
+    def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values, ``(n, dim) -> (n,)``."""
+        try:
+            given = self.function(x)
+        except Exception as problem:
+            what = " ".join(f"{type(problem).__name__}: {problem}".split())
+            raise ValueError(
+                f"{self.label} must have a value at every point of [0, 1]^{self.dim}. Got {what}. Mend the function."
+            ) from problem
+        try:
+            values = float_array(self.label, given)
+        except TypeError:
+            kind = getattr(given, "dtype", type(given).__name__)
+            raise ValueError(
+                f"{self.label} must return real numbers. Got {kind}. Mend the function, or take the real part."
+            ) from None
+        if values.shape not in {(len(x),), (len(x), 1)}:
+            raise ValueError(f"{self.label} must map (n, {self.dim}) to (n,). Got shape {values.shape} for n={len(x)}.")
+        if not np.all(np.isfinite(values)):
+            bad = int(np.flatnonzero(~np.isfinite(values.ravel()))[0])
+            what = f"{values.ravel()[bad]} at x={x[bad].tolist()}"
+            raise ValueError(f"{self.label} must be finite on [0, 1]^{self.dim}. Got {what}. Mend the function there.")
+        return values.reshape(len(x))
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    """Values at data points, found by the bytes of their coordinates."""
+
+    name: str
+    table: Mapping[bytes, np.float64]
+
+    def __call__(self, query: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values, ``(n, dim) -> (n,)``."""
+        try:
+            return np.array([self.table[row.tobytes()] for row in query + 0.0], dtype=np.float64)
+        except KeyError:
+            known = f"{self.name} is known only at its {len(self.table)} data points"
+            raise ValueError(f"{known}. Got other points.") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +175,11 @@ class Target:
             Values, shape ``(n,)``, float64, as numpy array or torch tensor like ``x`` (on its device).
 
         Raises:
+            TypeError: If ``x`` is not an array of real numbers.
             ValueError: For a wrong shape, points outside ``[0, 1]^dim``, or data targets asked away from their samples.
         """
         is_tensor = type(x).__module__.partition(".")[0] == "torch"
-        points = _numbers("x", x)
+        points = float_array("x", x)
         if points.ndim == 1 and self.dim == 1:
             points = points[:, None]
         if points.ndim != 2 or points.shape[1] != self.dim:
@@ -163,7 +228,7 @@ class Target:
 
         Raises:
             TypeError: If ``function`` is not callable or ``regularity`` is not a Regularity.
-            ValueError: If it returns a wrong shape or values that are not finite.
+            ValueError: If it raises, or returns a wrong shape or values that are not finite.
         """
         if not callable(function):
             raise TypeError(f"function must be callable. Got {type(function).__name__}.")
@@ -172,17 +237,7 @@ class Target:
         qualname = getattr(function, "__qualname__", type(function).__name__)
         label = name or getattr(function, "__name__", type(function).__name__)
         dim = regularity.dim
-
-        def evaluate(x: NDArray[np.float64]) -> NDArray[np.float64]:
-            values = np.asarray(function(x), dtype=np.float64)
-            if values.shape not in {(len(x),), (len(x), 1)}:
-                raise ValueError(f"{label} must map (n, {dim}) to (n,). Got shape {values.shape} for n={len(x)}.")
-            if not np.all(np.isfinite(values)):
-                bad = int(np.flatnonzero(~np.isfinite(values.ravel()))[0])
-                what = f"{values.ravel()[bad]} at x={x[bad].tolist()}"
-                raise ValueError(f"{label} must be finite on [0, 1]^{dim}. Got {what}. Mend the function there.")
-            return values.reshape(len(x))
-
+        evaluate = _CheckedFunction(function, str(label), dim)
         varied = min(dim, 3)
         corners = np.stack(np.meshgrid(*[[0.0, 0.5, 1.0]] * varied, indexing="ij"), axis=-1).reshape(-1, varied)
         evaluate(np.pad(corners, ((0, 0), (0, dim - varied))))
@@ -209,7 +264,7 @@ class Target:
                 points.
         """
         regularity = _checked(regularity)
-        points, values = _numbers("x", x), _numbers("y", y)
+        points, values = float_array("x", x), float_array("y", y)
         if points.ndim == 1 and regularity.dim == 1:
             points = points[:, None]
         if points.ndim != 2 or points.shape[1] != regularity.dim or not len(points):
@@ -226,14 +281,7 @@ class Target:
         points, values = points[order], values[order]
         if len(points) > 1 and np.any(np.all(points[1:] == points[:-1], axis=1)):
             raise ValueError("x must not repeat a point. Got repeated rows. Average their values first.")
-        table = {row.tobytes(): value for row, value in zip(points + 0.0, values, strict=True)}
-
-        def evaluate(query: NDArray[np.float64]) -> NDArray[np.float64]:
-            try:
-                return np.array([table[row.tobytes()] for row in query + 0.0], dtype=np.float64)
-            except KeyError:
-                raise ValueError(f"{name} is known only at its {len(points)} data points. Got other points.") from None
-
+        evaluate = _Lookup(name, {row.tobytes(): value for row, value in zip(points + 0.0, values, strict=True)})
         digest = hashlib.sha256(points.tobytes() + values.tobytes()).hexdigest()
         parameters = {"data": digest, "label": name, **_claimed(regularity)}
         return cls(name=name, regularity=regularity, parameters=parameters, evaluate=evaluate, samples=(points, values))

@@ -1,5 +1,6 @@
 """The Network: honest counts, calls on both kinds of arrays, files, and torch both ways."""
 
+import pickle
 from fractions import Fraction
 
 import numpy as np
@@ -9,8 +10,11 @@ from oracles import count_non_zero, odd_mantissa_bits
 from torch import nn
 
 from approxrates import activations
+from approxrates.architecture import FixedWidth
+from approxrates.catalogue import load_target
 from approxrates.layers import Layer
 from approxrates.network import Network
+from approxrates.training import Adam, train
 
 
 def random_network(code="relu", widths=(5, 4), dim=1, n_outputs=1, seed=0, bias=True):
@@ -95,6 +99,34 @@ def test_one_dimension_may_be_given_flat_and_exact_values_are_fractions():
 def test_points_of_a_wrong_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"\(n, dim\) with dim=2"):
         random_network(dim=2)(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ("x", r"^x must be an array of numbers\. Got str"),
+        ([object()], r"^x must be an array of numbers\. Got list"),
+        (np.array([0.5j]), r"^x must be an array of real numbers\. Got complex ones"),
+        (torch.empty(2, device="meta"), r"^x must be an array of numbers\. Got a tensor of torch\.float32 on meta"),
+    ],
+    ids=["text", "objects", "complex", "meta"],
+)
+def test_points_that_are_no_real_numbers_are_refused(x, message):
+    with pytest.raises(TypeError, match=message):
+        masked_network()(x)
+
+
+def test_networks_and_fits_survive_pickling():
+    network = random_network("relu+sin")
+    again = pickle.loads(pickle.dumps(network))
+    x = np.linspace(0, 1, 9)
+    assert np.array_equal(again(x), network(x))
+    assert again.provenance == network.provenance
+    target = load_target("faber_tree", smoothness=0.5)
+    fit = train(FixedWidth(dim=1, width=3, depth=1), target, plan=[Adam(steps=2)], replicas=2)
+    again = pickle.loads(pickle.dumps(fit))
+    assert again.members == fit.members
+    assert np.array_equal(again.best(target)(x), fit.best(target)(x))
 
 
 @pytest.mark.parametrize("code", [*activations.names(), "relu+sin", "sin:30", "leaky_relu:0.2"])

@@ -1,12 +1,14 @@
 """Targets: shapes and kinds at the front door, identity, functions and data of the user's."""
 
 import math
+import pickle
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
+from approxrates import catalogue
 from approxrates.regularity import Regularity
 from approxrates.target import Target
 
@@ -85,6 +87,10 @@ def test_points_of_a_wrong_shape_or_place_are_refused(x, message):
 def test_points_that_are_no_numbers_are_refused():
     with pytest.raises(TypeError, match="x must be an array of numbers"):
         Target.from_callable(square, HALF)(["a"])
+    with pytest.raises(TypeError, match=r"x must be an array of real numbers\. Got complex ones\. Write x\.real\."):
+        Target.from_callable(square, HALF)(np.array([0.5 + 0.1j]))
+    with pytest.raises(TypeError, match=r"x must be an array of numbers\. Got a tensor of torch\.float32 on meta"):
+        Target.from_callable(square, HALF)(torch.empty(3, device="meta"))
 
 
 @pytest.mark.parametrize(
@@ -93,8 +99,14 @@ def test_points_that_are_no_numbers_are_refused():
         (lambda x: x[:2, 0], r"must map \(n, 1\) to \(n,\)"),
         (lambda x: np.stack([x[:, 0]] * 2, axis=1), r"must map \(n, 1\) to \(n,\)"),
         (lambda x: 1.0 / np.where(x[:, 0] == 0.0, np.nan, x[:, 0]), r"must be finite .* Got nan at x=\[0.0\]"),
+        (lambda x: x[:, 0] + 1j, r"<lambda> must return real numbers\. Got complex128\. Mend"),
+        (lambda x: ["a"] * len(x), r"<lambda> must return real numbers\. Got list\. Mend"),
+        (
+            lambda x: 1 / 0,
+            r"<lambda> must have a value at every point .* Got ZeroDivisionError: division by zero\. Mend",
+        ),
     ],
-    ids=["too few", "two columns", "nan"],
+    ids=["too few", "two columns", "nan", "complex", "text", "raises"],
 )
 def test_a_bad_function_is_found_before_it_is_used(function, message):
     with pytest.raises(ValueError, match=message):
@@ -173,3 +185,26 @@ def test_data_may_come_as_tensors():
 def test_bad_data_is_refused(x, y, message):
     with pytest.raises(ValueError, match=message):
         Target.from_data(x, y, HALF)
+
+
+def test_functions_and_data_survive_pickling():
+    x = np.linspace(0, 1, 5)
+    for target in (Target.from_callable(square, HALF), Target.from_data(x, x**2, HALF)):
+        again = pickle.loads(pickle.dumps(target))
+        assert again == target
+        assert np.array_equal(again(x), x**2)
+
+
+@pytest.mark.parametrize("name", catalogue.families())
+def test_every_target_of_the_catalogue_survives_pickling(name):
+    claims = catalogue.describe(name)
+    x = np.random.default_rng(0).random((50, claims.dims[0]))
+    for r in claims.smoothness.values:
+        target = catalogue.load_target(name, smoothness=r, dim=claims.dims[0], seed=3)
+        again = pickle.loads(pickle.dumps(target))
+        assert again == target
+        assert np.array_equal(again(x), target(x))
+        point = (Fraction(1, 3),) * target.dim
+        assert str(again.exact([point])) == str(target.exact([point]))
+        if target.interpolation_gap is not None:
+            assert again.interpolation_gap(3) == target.interpolation_gap(3) >= 0

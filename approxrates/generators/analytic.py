@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,6 +97,19 @@ FORMULAS = {
 }
 
 
+def _evaluate(function: str, x: base.Floats) -> base.Floats:
+    """Values of a formula by name, so that targets can be pickled."""
+    return FORMULAS[function].values(x)
+
+
+def _exact(function: str, point: Point) -> Any:
+    """Value at a point of rationals, as a ``flint.arb`` ball."""
+    import flint
+
+    with flint.ctx.workprec(_BALL_BITS):
+        return FORMULAS[function].ball([flint.arb(flint.fmpq(c.numerator, c.denominator)) for c in point])
+
+
 def analytic(smoothness: float = math.inf, dim: int = 1, seed: int = 0, function: str = "runge") -> Target:
     r"""One of a handful of analytic functions, in any dimension.
 
@@ -127,19 +141,12 @@ def analytic(smoothness: float = math.inf, dim: int = 1, seed: int = 0, function
     if function not in FORMULAS:
         raise ValueError(f"function must be one of {', '.join(FORMULAS)}. Got function={function!r}.")
     formula = FORMULAS[function]
-
-    def exact(point: Point) -> Any:
-        import flint
-
-        with flint.ctx.workprec(_BALL_BITS):
-            return formula.ball([flint.arb(flint.fmpq(c.numerator, c.denominator)) for c in point])
-
     return Target(
         name="analytic",
         regularity=Regularity(math.inf, d),
         parameters=base.identity("analytic", (math.inf, d), 0, {} if function == "runge" else {"function": function}),
-        evaluate=formula.values,
-        exact_evaluate=exact,
+        evaluate=functools.partial(_evaluate, function),
+        exact_evaluate=functools.partial(_exact, function),
         base=2,
         interpolation_gap=base.curvature_gap(formula.curvature) if d == 1 else None,
     )

@@ -252,19 +252,26 @@ def gap_function(base: int, sizes: list[float], coarse: Callable[[float], float]
         coarse: Largest distance of a level of unit height from its interpolant, as a function of spacing / cell side,
             which is below 1; at spacings of a cell and more the terms vanish at the nodes, and their height counts.
     """
+    return functools.partial(_gap_of_sum, base, tuple(sizes), coarse)
 
-    def gap(level: int) -> float:
-        level = whole("level", level, 0)
-        terms = (a * (coarse(float(base) ** (k - level)) if k < level else 1.0) for k, a in enumerate(sizes))
-        return ROUND_UP * math.fsum(terms)
 
-    return gap
+def _gap_of_sum(base: int, sizes: tuple[float, ...], coarse: Callable[[float], float], level: int) -> float:
+    """The bound of :func:`gap_function` at one level; a module's function, so that targets can be pickled."""
+    level = whole("level", level, 0)
+    terms = (a * (coarse(float(base) ** (k - level)) if k < level else 1.0) for k, a in enumerate(sizes))
+    return ROUND_UP * math.fsum(terms)
+
+
+def affine_pieces(spacing: float) -> float:
+    """Distance of a level from its interpolant at the nodes of finer cells, on which it is affine: none."""
+    return 0.0
 
 
 def curvature_gap(curvature: float) -> Callable[[int], float]:
     """The bound ``curvature h^2 / 8`` on the distance to linear interpolation at spacing ``h = 2 ** -level``."""
+    return functools.partial(_gap_of_curvature, curvature)
 
-    def gap(level: int) -> float:
-        return ROUND_UP * curvature * 4.0 ** -whole("level", level, 0) / 8.0
 
-    return gap
+def _gap_of_curvature(curvature: float, level: int) -> float:
+    """The bound of :func:`curvature_gap` at one level."""
+    return ROUND_UP * curvature * 4.0 ** -whole("level", level, 0) / 8.0

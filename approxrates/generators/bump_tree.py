@@ -16,6 +16,7 @@ from approxrates.generators.base import (
     DEFAULT_LEVELS,
     BumpSum,
     Floats,
+    affine_pieces,
     amplitudes,
     deepest,
     gap_function,
@@ -249,6 +250,15 @@ def _coarse(bump: SplineBump, b: int) -> Callable[[float], float]:
     """Largest distance of a unit bump from its interpolant at a spacing that divides its cell."""
     if bump.order == 2:
         # A hat bends only at its centre, by 4: that is a node if b is even, else it costs a quarter of bend * spacing.
-        return (lambda _: 0.0) if b % 2 == 0 else (lambda spacing: spacing)
-    curvature = float(bump.derivative_bound(2))
-    return lambda spacing: min(1.0, curvature * spacing**2 / 8.0)
+        return affine_pieces if b % 2 == 0 else _whole_spacing
+    return functools.partial(_curved, float(bump.derivative_bound(2)))
+
+
+def _whole_spacing(spacing: float) -> float:
+    """A quarter of the bend of a hat times the spacing."""
+    return spacing
+
+
+def _curved(curvature: float, spacing: float) -> float:
+    """What a bound on the second derivative gives, at most the height of the bump."""
+    return min(1.0, curvature * spacing**2 / 8.0)

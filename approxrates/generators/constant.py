@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from fractions import Fraction
 
@@ -10,6 +11,16 @@ import numpy as np
 from approxrates.generators import base
 from approxrates.regularity import Regularity
 from approxrates.target import Point, Target
+
+
+def _evaluate(value: float, x: base.Floats) -> base.Floats:
+    """The constant at points ``(n, d)``, shape ``(n,)``."""
+    return np.full(len(x), value)
+
+
+def _exact(value: float, point: Point) -> Fraction:
+    """The constant as a rational."""
+    return Fraction(value)
 
 
 def constant(smoothness: float = math.inf, dim: int = 1, seed: int = 0, value: float = 1.0) -> Target:
@@ -33,19 +44,12 @@ def constant(smoothness: float = math.inf, dim: int = 1, seed: int = 0, value: f
     if not math.isfinite(value):
         raise ValueError(f"value must be finite. Got value={value}. Write e.g. value=1.0.")
     number = float(value)
-
-    def evaluate(x: base.Floats) -> base.Floats:
-        return np.full(len(x), number)
-
-    def exact(point: Point) -> Fraction:
-        return Fraction(number)
-
     return Target(
         name="constant",
         regularity=Regularity(math.inf, d, radius=0.0),
         parameters=base.identity("constant", (math.inf, d), 0, {} if number == 1.0 else {"value": number}),
-        evaluate=evaluate,
-        exact_evaluate=exact,
+        evaluate=functools.partial(_evaluate, number),
+        exact_evaluate=functools.partial(_exact, number),
         base=2,
         interpolation_gap=base.curvature_gap(0.0) if d == 1 else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -30,6 +31,22 @@ def _coefficients(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(c) for c in values)
 
 
+def _evaluate(coefficients: tuple[float, ...], x: base.Floats) -> base.Floats:
+    """Mean of the polynomial over the coordinates of points ``(n, d)``, shape ``(n,)``."""
+    value = np.zeros(x.shape)
+    for c in reversed(coefficients):
+        value *= x
+        value += c
+    result: base.Floats = value.mean(axis=1)
+    return result
+
+
+def _exact(coefficients: tuple[Fraction, ...], point: Point) -> Fraction:
+    """The same at one point of rationals."""
+    powers = (c * t**k for t in point for k, c in enumerate(coefficients))
+    return sum(powers, start=Fraction(0)) / len(point)
+
+
 def polynomial(
     smoothness: float = math.inf, dim: int = 1, seed: int = 0, coefficients: Sequence[float] = _SQUARE
 ) -> Target:
@@ -52,19 +69,6 @@ def polynomial(
     d = base.whole("dim", dim, 1)
     base.whole("seed", seed, 0)
     numbers = _coefficients(coefficients)
-    fractions = [Fraction(c) for c in numbers]
-
-    def evaluate(x: base.Floats) -> base.Floats:
-        value = np.zeros(x.shape)
-        for c in reversed(numbers):
-            value *= x
-            value += c
-        result: base.Floats = value.mean(axis=1)
-        return result
-
-    def exact(point: Point) -> Fraction:
-        return sum((c * t**k for t in point for k, c in enumerate(fractions)), start=Fraction(0)) / d
-
     curvature = sum(k * (k - 1) * abs(c) for k, c in enumerate(numbers))
     return Target(
         name="polynomial",
@@ -72,8 +76,8 @@ def polynomial(
         parameters=base.identity(
             "polynomial", (math.inf, d), 0, {} if numbers == _SQUARE else {"coefficients": list(numbers)}
         ),
-        evaluate=evaluate,
-        exact_evaluate=exact,
+        evaluate=functools.partial(_evaluate, numbers),
+        exact_evaluate=functools.partial(_exact, tuple(map(Fraction, numbers))),
         base=2,
         interpolation_gap=base.curvature_gap(curvature) if d == 1 else None,
     )

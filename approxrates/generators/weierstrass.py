@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -77,16 +77,12 @@ class CosineSum:
         return total
 
 
-def _gap(total: CosineSum) -> Callable[[int], float]:
+def _gap(total: CosineSum, level: int) -> float:
     """Distance to linear interpolation: each cosine by its curvature or by twice its height."""
-
-    def gap(level: int) -> float:
-        spacing = float(total.base) ** -whole("level", level, 0)
-        turns = (float(total.base) ** n * spacing for n in range(len(total.amplitudes)))
-        sizes = zip(total.amplitudes, turns, strict=True)
-        return ROUND_UP * math.fsum(float(a) * min(2.0, (2.0 * math.pi * t) ** 2 / 8.0) for a, t in sizes)
-
-    return gap
+    spacing = float(total.base) ** -whole("level", level, 0)
+    turns = (float(total.base) ** n * spacing for n in range(len(total.amplitudes)))
+    sizes = zip(total.amplitudes, turns, strict=True)
+    return ROUND_UP * math.fsum(float(a) * min(2.0, (2.0 * math.pi * t) ** 2 / 8.0) for a, t in sizes)
 
 
 def weierstrass(smoothness: float, dim: int = 1, seed: int = 0, base: int = 2, levels: int | None = None) -> Target:
@@ -136,5 +132,5 @@ def weierstrass(smoothness: float, dim: int = 1, seed: int = 0, base: int = 2, l
         exact_evaluate=total.exact,
         tail_bound=tail_sum(b, r, levels),
         base=b,
-        interpolation_gap=_gap(total) if d == 1 else None,
+        interpolation_gap=functools.partial(_gap, total) if d == 1 else None,
     )

@@ -17,6 +17,7 @@ from approxrates import activations
 from approxrates.arithmetic import check_arithmetic, evaluate
 from approxrates.layers import IDENTITY, Layer
 from approxrates.network.weightfile import load_layers, save_layers
+from approxrates.target import float_array
 
 if TYPE_CHECKING:
     from torch import nn
@@ -138,12 +139,13 @@ class Network:
             them).
 
         Raises:
+            TypeError: If ``x`` is not an array of real numbers.
             ValueError: For a wrong shape, an unknown arithmetic, or activations without exact values.
         """
         is_tensor = type(x).__module__.partition(".")[0] == "torch"
-        data = x.detach().cpu().numpy() if is_tensor else x
         exact = check_arithmetic(arithmetic) == "exact"
-        points = np.asarray(data, dtype=object if exact else np.float64)
+        data = x.detach().cpu().numpy() if is_tensor and exact else x
+        points = np.asarray(data, dtype=object) if exact else float_array("x", x)
         if points.ndim == 1 and self.dim == 1:
             points = points[:, None]
         if points.ndim != 2 or points.shape[1] != self.dim:
