@@ -166,6 +166,7 @@ def _trained(
         {
             "loss": float(fit.losses[i]), "steps": int(fit.steps[i]), "outcome": fit.outcomes[i].value,
             "seconds": float(fit.seconds[i]), "attempts": int(fit.attempts[i]), "activation": str(arch.activation),
+            "n_samples": training.n_samples(arch, targets[i], settings["n_points"]),
         }
         for i in range(len(runs))
     ]  # fmt: skip

@@ -100,6 +100,8 @@ def place(
     bits_exponent: float | None = None,
     sample_exponent: float | None = None,
     past_crossover: bool | None = None,
+    trained: bool = True,
+    saturation: float | None = None,
 ) -> PhasePoint:
     """Place of a family on the phase diagram.
 
@@ -117,6 +119,8 @@ def place(
         bits_exponent: ``beta = d log(bits per weight) / d log(n_params)``; 0 for floating-point weights.
         sample_exponent: ``sigma = d log(samples) / d log(n_params)``; None if unknown, or for an encoder.
         past_crossover: Whether the sizes are past the point where the construction beats a linear spline of equal size.
+        trained: The networks were trained; False for constructed ones, which optimisation cannot hold back.
+        saturation: Rate ``p`` that the architecture cannot pass however smooth the target, e.g. 2H for H ReLU layers.
 
     Raises:
         TypeError: If ``rate`` or ``regularity`` is of another kind.
@@ -146,6 +150,8 @@ def place(
         bits_exponent=bits_exponent,
         past_crossover=past_crossover,
         limited=optimisation_limited,
+        trained=trained,
+        saturated=saturation is not None and _reaches(rate, saturation, regularity),
     )
     excuse = _outside_the_diagram(rate, regularity, counting)
     label, reasons = excuse if excuse else _label(case, activation)
@@ -169,6 +175,8 @@ class _Case:
     bits_exponent: float | None
     past_crossover: bool | None
     limited: bool
+    trained: bool
+    saturated: bool
 
 
 def _check(rate: Rate, regularity: Regularity, norm: str, counting: str) -> None:
@@ -186,6 +194,12 @@ def _check(rate: Rate, regularity: Regularity, norm: str, counting: str) -> None
 def _normalised(value: float, regularity: Regularity) -> float:
     """``p d / r``; NaN for an infinitely smooth target."""
     return value * regularity.dim / regularity.smoothness if regularity.is_finite else math.nan
+
+
+def _reaches(rate: Rate, saturation: float, regularity: Regularity) -> bool:
+    """Whether a rate is held back by the most that the architecture allows: near it, and this less than ``r/d``."""
+    classical = theory.classical_rate(regularity) if regularity.is_finite else math.inf
+    return saturation < classical and rate.interval[1] > (1 - EQUIVALENCE) * saturation
 
 
 def _families(activation: str) -> list[str]:
@@ -237,10 +251,28 @@ def _label(case: _Case, activation: str) -> tuple[Label, list[str]]:
         return Label.EASY_TARGET, [f"{span} lies above 1.", easy]
     if case.ceiling is not None and case.low > case.ceiling:
         return Label.ALARM, [f"{span} lies above {case.ceiling:g}, the ceiling for {activation}.", *CAUSES]
+    broken = _broken(case)
+    if broken:
+        law = (
+            "the terms of the resource law are necessary: one of the numbers given is wrong, or the range is too short."
+        )
+        return Label.UNDECIDED, [f"{span} exceeds {', '.join(broken)}; {law}"]
     if not case.exact or case.bits_exponent == 0:
         window = "With a bounded number of bits per weight rho > 1 cannot last: at least eps^(-d/r) bits are needed."
         return Label.TRANSIENT, [f"{span} lies above 1.", window]
     return _deep(case, span)
+
+
+def _broken(case: _Case) -> list[str]:
+    """Terms of the resource law that the interval of rho exceeds, with their values.
+
+    Weights of bounded precision are left to the label TRANSIENT: their term holds for large sizes only.
+    """
+    return [
+        f"the {name} term {bound:.2f}"
+        for name, bound in case.law.items()
+        if case.low > bound + TOLERANCE and (name != "bits" or (case.exact and case.bits_exponent != 0))
+    ]
 
 
 def _deep(case: _Case, span: str) -> tuple[Label, list[str]]:
@@ -252,25 +284,27 @@ def _deep(case: _Case, span: str) -> tuple[Label, list[str]]:
         lacking.append("The depth exponent is not known. Give depth_exponent.")
     elif case.ceiling is not None and case.depth_exponent is not None and case.depth_exponent <= 0:
         lacking.append("The depth does not grow with the size, so the resource law allows no rho > 1: a finite window?")
-    if case.past_crossover is False:
+    if case.bits_exponent is None:
+        lacking.append("The growth of the bits per weight is not known. Give bits_exponent.")
+    if case.past_crossover is None:
+        lacking.append(
+            "Whether the sizes are past the crossover with linear splines is not known. Give past_crossover."
+        )
+    elif not case.past_crossover:
         lacking.append("The sizes are before the crossover: a linear spline of equal size is still better.")
     if lacking:
-        return Label.UNDECIDED, lacking
-    reasons = [f"{span} lies above 1 with exact weights."]
-    if case.past_crossover is None:
-        reasons.append("Whether the sizes are past the crossover with linear splines was not checked.")
-    if case.bits_exponent is None:
-        reasons.append("The growth of the bits per weight was not given; it is at least W^(rho - 1) by counting.")
-    reasons += [
-        f"rho exceeds the {name} term of the resource law, {bound:.2f}."
-        for name, bound in case.law.items()
-        if case.low > bound + TOLERANCE
-    ]
-    return Label.DEEP, reasons
+        return Label.UNDECIDED, [f"{span} lies above 1.", *lacking]
+    return Label.DEEP, [f"{span} lies above 1 with exact weights, growing depth and growing bits per weight."]
 
 
 def _what_holds_back(case: _Case) -> str:
     """The likely cause of a rate below the classical one."""
+    if case.saturated:
+        return "The architecture saturates: however smooth the target, its rate cannot grow beyond about this."
+    if not case.trained:
+        return (
+            "The networks are constructed, not trained: the construction is not of this order, or the sizes are small."
+        )
     if case.limited:
         return "Longer training lowers the error at some sizes: optimisation holds the family back."
     samples = case.law.get("samples", math.inf)
@@ -282,6 +316,8 @@ def _what_holds_back(case: _Case) -> str:
 def _binding(case: _Case, label: Label) -> Binding | None:
     """Optimisation if it is known to limit a rate below the law; else the smallest term, if the interval reaches it."""
     bound = min(case.law.values(), default=math.inf)
+    if case.saturated:
+        return "depth"
     if case.limited and case.low < bound:
         return "optimisation"
     if not case.rich or label is Label.UNDECIDED or not case.low - TOLERANCE <= bound <= case.high + TOLERANCE:

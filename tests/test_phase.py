@@ -14,7 +14,7 @@ from approxrates.regularity import Regularity
 RICH = Regularity(smoothness=0.5, dim=1, sharp=True, information_rich=True)
 EASY = dataclasses.replace(RICH, information_rich=False)
 SIZES = np.geomspace(100, 10_000, 8)
-EXACT = {"depth_exponent": 1.0, "exact_weights": True}
+EXACT = {"depth_exponent": 1.0, "exact_weights": True, "bits_exponent": 1.0, "past_crossover": True}
 
 
 def measured(rho, half=0.01, regularity=RICH):
@@ -30,7 +30,7 @@ def measured(rho, half=0.01, regularity=RICH):
         (2.2, 0.1, RICH, EXACT, Label.ALARM),
         (2.2, 0.1, RICH, {}, Label.ALARM),
         (1.8, 0.2, RICH, EXACT, Label.DEEP),
-        (1.5, 0.1, RICH, {"depth_exponent": 0.5, "exact_weights": True}, Label.DEEP),
+        (1.5, 0.1, RICH, EXACT | {"depth_exponent": 0.5}, Label.DEEP),
         (1.0, 0.05, RICH, {"depth_exponent": 1.0}, Label.CLASSICAL),
         (1.0, 0.05, EASY, {}, Label.CLASSICAL),
         (0.7, 0.1, RICH, {"depth_exponent": 1.0}, Label.BELOW_CLASSICAL),
@@ -57,8 +57,14 @@ def test_clear_cases_get_their_label(rho, half, regularity, options, label):
         (0.9, 0.05, {"depth_exponent": 1.0}, "straddles"),
         (1.1, 0.15, EXACT, "straddles"),
         (1.9, 0.3, EXACT, "beyond the ceiling 2"),
-        (1.5, 0.1, {"exact_weights": True}, "Give depth_exponent"),
-        (1.5, 0.1, {"exact_weights": True, "depth_exponent": 0.0}, "depth does not grow"),
+        (1.5, 0.1, EXACT | {"depth_exponent": None}, "Give depth_exponent"),
+        (1.5, 0.1, EXACT | {"bits_exponent": None}, "Give bits_exponent"),
+        (1.5, 0.1, EXACT | {"past_crossover": None}, "Give past_crossover"),
+        (1.5, 0.1, EXACT | {"depth_exponent": 0.0}, "exceeds the depth term 1.00"),
+        (1.9, 0.05, EXACT | {"depth_exponent": 0.2}, "exceeds the depth term 1.20"),
+        (1.9, 0.05, EXACT | {"bits_exponent": 0.2}, "exceeds the bits term 1.20"),
+        (1.9, 0.05, EXACT | {"sample_exponent": 1.0}, "exceeds the samples term 1.00"),
+        (1.15, 0.02, {"depth_exponent": 1.0, "sample_exponent": 1.0}, "exceeds the samples term 1.00"),
         (1.5, 0.1, EXACT | {"past_crossover": False}, "before the crossover"),
         (1.5, 0.1, EXACT | {"counting": "total_bits"}, "counts weights"),
     ],
@@ -98,8 +104,9 @@ def test_piecewise_polynomial_activations_raise_an_alarm_beyond_two(name):
 
 @pytest.mark.parametrize("name", ["sin", "sin:30", "triangle", "snake", "relu+sin", "tanh", "gelu", "silu", "floor"])
 def test_periodic_and_smooth_activations_have_no_ceiling(name):
-    assert place(measured(2.5), RICH, activation=name, **EXACT).label is Label.DEEP
-    assert place(measured(1.9, 0.3), RICH, activation=name, **EXACT).label is Label.DEEP
+    generous = EXACT | {"bits_exponent": 5.0}
+    assert place(measured(2.5), RICH, activation=name, **generous).label is Label.DEEP
+    assert place(measured(1.9, 0.3), RICH, activation=name, **generous).label is Label.DEEP
 
 
 def test_heaviside_raises_an_alarm_beyond_one():
@@ -123,6 +130,7 @@ def test_every_activation_of_the_table_can_be_placed():
         (0.6, {"depth_exponent": 1.0, "optimisation_limited": True}, "optimisation"),
         (0.6, {"depth_exponent": 1.0}, None),
         (1.5, EXACT, None),
+        (1.0, {"depth_exponent": 1.0, "sample_exponent": 1.0}, "bits"),
     ],
 )
 def test_the_binding_constraint_is_the_term_of_the_law_that_is_reached(rho, options, binding):
@@ -157,12 +165,28 @@ def test_measured_curves_go_through_to_a_label():
         ({"optimisation_limited": True}, RICH, "limited by optimisation"),
         ({"norm": "l2"}, RICH, "sup norm"),
         ({}, Regularity(smoothness=1.0, dim=1), "Integer smoothness"),
-        (EXACT, RICH, "crossover"),
+        (EXACT | {"past_crossover": None}, RICH, "crossover"),
     ],
 )
 def test_caveats_are_among_the_reasons(options, regularity, words):
     point = place(measured(1.5, regularity=regularity), regularity, **options)
     assert any(words in sentence for sentence in point.reasons)
+
+
+def test_what_saturates_is_not_told_to_train_longer():
+    smooth = Regularity(smoothness=2.5, dim=1, sharp=True, information_rich=True)
+    point = place(measured(0.77, 0.01, smooth), smooth, depth_exponent=0.0, saturation=2.0)
+    assert point.label is Label.BELOW_CLASSICAL
+    assert point.binding == "depth"
+    assert any("saturates" in sentence for sentence in point.reasons)
+    assert place(measured(0.5, 0.01, smooth), smooth, depth_exponent=0.0, saturation=2.0).binding is None
+    assert place(measured(0.7, 0.05), RICH, saturation=2.0).binding is None
+
+
+def test_a_constructed_family_is_not_told_to_train_longer():
+    point = place(measured(0.7, 0.1), RICH, trained=False)
+    assert any("constructed, not trained" in sentence for sentence in point.reasons)
+    assert not any("train longer" in sentence for sentence in point.reasons)
 
 
 def test_every_label_has_a_sentence_and_reads_as_its_name():

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from approxrates import activations
+from approxrates import activations, theory
 from approxrates.phase import PhasePoint, place
 from approxrates.rates import Rate, fit_rate
+from approxrates.records.optimisation import LIMITED_FALL, limited_by_refits
 from approxrates.regularity import Regularity
 
 Row = Mapping[str, Any]
@@ -37,7 +38,7 @@ FAMILY_COLUMNS = (
 """What a family is made of, besides the width or depth held fixed in it. Not in it: size, replica, draw, budget."""
 
 MIN_SIZES = 4
-LIMITED_FALL = 0.10
+DOUBLE_BITS = 53
 _NORMS = {"sup": "error_sup", "l2": "error_l2"}
 
 
@@ -62,6 +63,9 @@ class FamilyCurve:
         failed_fraction: Share of runs without a usable network, shape ``(k,)``.
         x: What ``sizes`` counts.
         norm: ``"sup"`` or ``"l2"``.
+        sample_exponent: Slope of log samples against log n_params over the family; NaN if unknown or not trained.
+        exact_weights: Some weight has more bits than a floating-point number.
+        saturation: Rate that the architecture cannot pass on smooth targets, or None.
     """
 
     key: dict[str, Any]
@@ -79,6 +83,9 @@ class FamilyCurve:
     failed_fraction: NDArray[np.float64]
     x: str = "n_params"
     norm: str = "sup"
+    sample_exponent: float = math.nan
+    exact_weights: bool = False
+    saturation: float | None = None
 
     @property
     def median(self) -> NDArray[np.float64]:
@@ -204,6 +211,7 @@ def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regular
     """Errors of one family as an array, with rate and place."""
     base_budget = min((r.get("budget") or 1 for r in rows), default=1)
     base = [r for r in rows if (r.get("budget") or 1) == base_budget]
+    refits = [r for r in rows if (r.get("budget") or 1) > base_budget]
     bins = _bins(base, x)
     sizes = np.array(sorted(bins), dtype=np.float64)
     draws = tuple(sorted({r.get("target_seed") for r in base}, key=lambda s: (s is None, s)))
@@ -217,7 +225,9 @@ def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regular
     return FamilyCurve(
         key=key, label=label, sizes=sizes, errors=errors, draws=draws, rate=None, point=None, regularity=regularity,
         activation=str(key["activation"]), method=str(key["method"]), depth_exponent=_depth_exponent(base),
-        limited=_limited_by_refits(bins, sizes, rows, base_budget, norm), failed_fraction=failed, x=x, norm=norm,
+        limited=limited_by_refits(bins, sizes, refits, lambda r: error_of(r, norm)),
+        failed_fraction=failed, x=x, norm=norm, sample_exponent=_slope(base, "n_samples"),
+        exact_weights=_has_long_weights(base), saturation=_saturation(key, base),
     )  # fmt: skip
 
 
@@ -242,16 +252,14 @@ def _bins(rows: list[Row], x: str) -> dict[float, list[Row]]:
 def _placed(curve: FamilyCurve) -> FamilyCurve:
     """The curve with its rate, and with its place on the diagram.
 
-    Sizes at which a draw has no error are left out of the fit; so are those limited by optimisation, if four others
-    remain.
+    Sizes at which a draw has no error are left out of the fit. Sizes limited by optimisation are not: the rate is that
+    of the training, and its place says so.
     """
     usable = np.isfinite(curve.errors) & (curve.errors > 0)
     drawn = usable.any(axis=(1, 2)) if curve.errors.size else np.zeros(0, dtype=bool)
     use = usable[drawn].any(axis=2).all(axis=0) if drawn.any() else np.zeros(len(curve.sizes), dtype=bool)
     if use.sum() < MIN_SIZES or curve.sizes.min() <= 1:
         return dataclasses.replace(curve, rate=None, point=None)
-    unlimited = use & ~curve.limited
-    use = unlimited if unlimited.sum() >= MIN_SIZES else use
     rate = fit_rate(curve.sizes, np.where(usable, curve.errors, np.nan)[drawn], use=use)
     if not (curve.regularity.is_finite and _is_known(curve.activation)):
         return dataclasses.replace(curve, rate=rate, point=None)
@@ -260,7 +268,10 @@ def _placed(curve: FamilyCurve) -> FamilyCurve:
         curve.regularity,
         activation=curve.activation,
         depth_exponent=None if math.isnan(curve.depth_exponent) else curve.depth_exponent,
-        exact_weights=curve.method == "construct",
+        exact_weights=curve.exact_weights,
+        trained=curve.method == "train",
+        saturation=curve.saturation,
+        sample_exponent=None if math.isnan(curve.sample_exponent) else curve.sample_exponent,
         optimisation_limited=bool((use & curve.limited).any()),
         norm=curve.norm,
         counting=curve.x,
@@ -275,6 +286,36 @@ def _is_known(activation: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _slope(rows: list[Row], column: str) -> float:
+    """Least-squares slope of the logarithm of a column against log n_params; NaN where it is not known."""
+    pairs = sorted({(_number(r.get("n_params")), _number(r.get(column))) for r in rows})
+    pairs = [(n, v) for n, v in pairs if n > 0 and v > 0]
+    if len({n for n, _ in pairs}) < 2:
+        return math.nan
+    size, value = np.log(np.array(pairs)).T
+    return float(np.polyfit(size, value, 1)[0])
+
+
+def _has_long_weights(rows: list[Row]) -> bool:
+    """Whether a weight of the family has more significant bits than a floating-point number holds."""
+    return any(_number(r.get("max_bits")) > DOUBLE_BITS for r in rows)
+
+
+def _saturation(key: Mapping[str, Any], rows: list[Row]) -> float | None:
+    """Rate that no such family passes on smooth targets.
+
+    ``2/d`` for linear splines on uniform grids; ``2H`` for H layers of piecewise-linear units, whose pieces on a line
+    number at most a power H of the width (``theory.depth_limited_rate``).
+    """
+    if key["construction"] == "interpolation":
+        return 2.0 / int(key["dim"])
+    depths = {int(r["depth"]) for r in rows if r.get("depth")}
+    activation = str(key["activation"])
+    if len(depths) == 1 and _is_known(activation) and activations.get(activation).piecewise_linear:
+        return theory.depth_limited_rate(depths.pop())
+    return None
 
 
 def _depth_exponent(rows: list[Row]) -> float:
@@ -293,32 +334,6 @@ def _depth_exponent(rows: list[Row]) -> float:
         return 1.0
     size, depth = np.log(np.array(sorted((n, depth) for n, _, depth in shapes), dtype=np.float64)).T
     return float(np.polyfit(size, depth, 1)[0])
-
-
-def _shape(row: Row) -> tuple[Any, ...]:
-    """Width and depth of a run; a table that does not tell them tells networks apart by their size."""
-    width, depth = row.get("width"), row.get("depth")
-    return (width, depth) if width or depth else (row.get("n_params"),)
-
-
-def _limited_by_refits(
-    bins: Mapping[float, list[Row]], sizes: NDArray[np.float64], rows: list[Row], base_budget: int, norm: str
-) -> NDArray[np.bool_]:
-    """Sizes where a larger budget lowers the median error by more than 10 %; the others follow the nearest refit."""
-    verdicts: dict[int, bool] = {}
-    for index, size in enumerate(sizes):
-        shapes = {_shape(r) for r in bins[size]}
-        refits = [r for r in rows if (r.get("budget") or 1) > base_budget and _shape(r) in shapes]
-        draws = {r.get("target_seed") for r in refits}
-        before = _median(np.array([error_of(r, norm) for r in bins[size] if r.get("target_seed") in draws]))
-        after = _median(np.array([error_of(r, norm) for r in refits]))
-        if math.isfinite(before) and math.isfinite(after):
-            verdicts[index] = after < (1 - LIMITED_FALL) * before
-    limited = np.zeros(len(sizes), dtype=bool)
-    for index in range(len(sizes)):
-        if verdicts:
-            limited[index] = verdicts[min(verdicts, key=lambda k: (abs(k - index), -k))]
-    return limited
 
 
 def _against_constructive(curves: list[FamilyCurve]) -> list[FamilyCurve]:

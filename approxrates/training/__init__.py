@@ -4,6 +4,7 @@ from approxrates.training.adam import Adam
 from approxrates.training.base import Outcome, Progress, Stage
 from approxrates.training.fit import fit_members, train
 from approxrates.training.plans import resolve_plan, stage_from_spec
+from approxrates.training.points import n_samples
 from approxrates.training.result import Fit
 from approxrates.training.soap import SOAP
 from approxrates.training.ssbfgs import SelfScaledBFGS
@@ -17,6 +18,7 @@ __all__ = [
     "SelfScaledBFGS",
     "Stage",
     "fit_members",
+    "n_samples",
     "resolve_plan",
     "stage_from_spec",
     "train",

@@ -44,6 +44,13 @@ def default_n_points(arch: Architecture, target: Target) -> int:
     return min(max(64, padded(wanted)), _MOST_POINTS.get(arch.dim, 4096))
 
 
+def n_samples(arch: Architecture, target: Target, n_points: int | None = None) -> int:
+    """Number of points in each sampling set that a fit of this shape uses; data targets have the points they have."""
+    if target.samples is not None:
+        return len(target.samples[0])
+    return default_n_points(arch, target) if n_points is None else n_points
+
+
 @dataclass(frozen=True)
 class Sampling:
     """Points and standardised target values for the training of one target.
@@ -79,7 +86,7 @@ def sample(arch: Architecture, target: Target, objective: Objective, n_points: i
         sets = [points]
         known = [np.asarray(values, dtype=np.float64)]
     else:
-        sets = point_sets(target, default_n_points(arch, target) if n_points is None else n_points)
+        sets = point_sets(target, n_samples(arch, target, n_points))
         known = [np.asarray(target(points), dtype=np.float64) for points in sets]
     known = [v.reshape(len(v), -1) for v in known]
     for v in known:
