@@ -123,6 +123,28 @@ def test_rounding_bound_covers_what_exact_arithmetic_finds():
     assert max(abs(float(Fraction(float(v)) - e)) for v, e in zip(pieces.values, exact, strict=True)) <= pieces.rounding
 
 
+def cancelling(centre, knots=6000):
+    """A network whose value is ruled by rounding in a window of two cells: weights 1e11 and -3e11 cancel there."""
+    inner = np.linspace(0, 1, knots + 1)[1:-1]
+    codes = ("relu",) * len(inner) + ("abs",)
+    first = Layer(np.ones((knots, 1)), -np.append(inner, centre), codes)
+    rows = np.zeros((3, knots))
+    rows[0, :-1] = 1e-9 * (-1.0) ** np.arange(knots - 1)
+    rows[1:, -1] = [-2.0 * knots, -2.0 * knots / 3]
+    second = Layer(rows, np.array([1e-3, 1.0, 1 / 3]), ("relu",) * 3)
+    return Network((first, second, Layer(np.array([[1.0, 1e11, -3e11]]), np.zeros(1), ("identity",))), {})
+
+
+def test_rounding_is_bounded_on_every_cell_of_a_large_mesh():
+    rng = np.random.default_rng(3)
+    target = ar.load_target("constant", dim=1)
+    for _ in range(4):
+        network = cancelling(0.05 + 0.9 * rng.random())
+        error = ar.approximation_error(network, target)
+        exact = abs(Fraction(network(np.array([error.where]), arithmetic="exact")[0]) - 1)
+        assert error.sup[0] <= exact <= error.sup[1]
+
+
 @pytest.mark.parametrize("half_width", [1e-3, 1e-6, 1e-9])
 @pytest.mark.parametrize("centre", [1 / 3, 0.70710678, 0.123456789])
 def test_a_spike_between_grid_points_is_found(centre, half_width):

@@ -20,8 +20,8 @@ from approxrates.network import Network
 
 _LIMIT = 1 << 17
 """Mesh points beyond which the break-points are not followed."""
-_ROUNDING_CELLS = 512
-"""Cells on which the rounding bound is evaluated: all of them in small networks."""
+_ROUNDING_ENTRIES = 1 << 16
+"""Units times cells of a layer for which rounding is bounded in one go: work arrays that stay in the cache."""
 _COMPENSATED_WORK = 300_000
 """Multiplications up to which the values on the mesh are computed with twice the digits."""
 _STRAIGHT = 2.0**-44
@@ -130,8 +130,16 @@ def _rounding(network: Network, mesh: Array) -> tuple[float, float]:
     maximum over cells. A bend is misplaced by the error of the crossing unit, which the output feels with the same
     derivative: one unit at a time if there is one hidden layer, else all errors up to there are taken.
     """
-    step = max(1, (len(mesh) - 1) // _ROUNDING_CELLS)
-    middle = (0.5 * (mesh[1:] + mesh[:-1]))[::step]
+    middle = 0.5 * (mesh[1:] + mesh[:-1])
+    # Every cell counts: where large terms cancel on a few narrow cells only, a sample of the cells would miss them.
+    step = max(16, _ROUNDING_ENTRIES // max(max(layer.n_in, layer.n_out) for layer in network.layers))
+    chunks = [_cell_rounding(network, middle[i : i + step]) for i in range(0, len(middle), step)]
+    at_values, at_bends = map(float, np.max(np.array(chunks), axis=0))
+    return (at_values, at_bends) if math.isfinite(at_values) else (math.inf, math.inf)
+
+
+def _cell_rounding(network: Network, middle: Array) -> tuple[float, float]:
+    """The bounds of :func:`_rounding` on the cells with these middles, shape ``(n,)``."""
     h, slopes, local = middle[None, :], [], []
     with np.errstate(all="ignore"):
         for layer in network.layers:
@@ -147,8 +155,7 @@ def _rounding(network: Network, mesh: Array) -> tuple[float, float]:
             adjoint = layer.weight.T @ adjoint
         hidden = sum((share.sum(axis=0) for share in shares[1:]), np.zeros(len(middle)))
         at_bends = hidden if network.depth > 1 else np.max(np.concatenate([*shares[1:], hidden[None] * 0.0]), axis=0)
-    bounds = float((hidden + shares[0].sum(axis=0)).max()), float(at_bends.max())
-    return bounds if math.isfinite(bounds[0]) else (math.inf, math.inf)
+        return float((hidden + shares[0].sum(axis=0)).max()), float(at_bends.max())
 
 
 def _slope(layer: Layer, z: Array) -> Array:
