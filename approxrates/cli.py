@@ -80,11 +80,12 @@ def _standing(folder: Path) -> Records:
     """
     from approxrates.records import load_records
     from approxrates.store import Selection
+    from approxrates.study import Study
     from approxrates.study.standing import standing_study
 
     if not (folder / "study.toml").exists():
         return load_records(folder)
-    study = standing_study(folder)
+    study = standing_study(folder, Study.from_toml)
     return load_records(folder) if isinstance(study, Selection) else study.records(folder)
 
 
@@ -162,9 +163,10 @@ def plan(study: StudyArg, set_: SetOption = None) -> None:
 def status(folder: FolderArg) -> None:
     """Count the runs of a results folder by status."""
     from approxrates import store
+    from approxrates.study import Study
     from approxrates.study.standing import standing_study, with_set
 
-    study = standing_study(folder)
+    study = standing_study(folder, Study.from_toml)
     noted = store.read_selection(folder)
     ids = study.ids if isinstance(study, store.Selection) else study.run_ids()
     counts = store.status(folder, ids=ids)

@@ -368,3 +368,16 @@ def test_the_study_file_of_the_documentation_can_be_read(tmp_path):
     study = load(tmp_path, text.partition("```toml\n")[2].partition("```")[0])
     assert len(study.blocks[0].shapes) == 12
     assert len(study.blocks[0].targets) == 16
+
+
+@pytest.mark.parametrize("budget", [0.5, 4])
+def test_a_budget_below_one_survives_the_file(tmp_path, budget):
+    study = ar.Study(
+        "half",
+        targets=ar.load_target("faber_tree", smoothness=0.5, dim=1),
+        architectures=ar.FixedWidth(dim=1, width=4, depth=ar.axis(1, 2)),
+        budget=budget,
+    )
+    (tmp_path / "study.toml").write_text(study.to_toml(tmp_path))
+    assert ar.Study.from_toml(tmp_path / "study.toml").run_ids() == study.run_ids()
+    assert study.plan().seconds > 0

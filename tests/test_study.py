@@ -1,5 +1,6 @@
 """Studies: what they ask for, what they do, and how they go on after anything."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -386,7 +387,7 @@ def test_another_study_in_a_folder_is_told_of_and_one_that_is_the_same_is_not(tm
         wider.run(tmp_path, progress=False)
     selection = store.read_selection(tmp_path)
     assert (set(selection.ids), selection.own_file) == (set(wider.run_ids()), False)
-    assert isinstance(standing_study(tmp_path), store.Selection)
+    assert isinstance(standing_study(tmp_path, ar.Study.from_toml), store.Selection)
 
 
 def test_overrides_of_the_file_in_the_folder_are_told_with_the_command_and_kept(tmp_path):
@@ -395,19 +396,19 @@ def test_overrides_of_the_file_in_the_folder_are_told_with_the_command_and_kept(
     changed = ar.Study.from_toml(file, overrides={"architectures.width": 6, "training.start": "random"})
     with pytest.warns(UserWarning, match=r"--set architectures.width=6 --set training.start=random"):
         changed.run(tmp_path, progress=False)
-    assert standing_study(tmp_path).run_ids() == changed.run_ids()
+    assert standing_study(tmp_path, ar.Study.from_toml).run_ids() == changed.run_ids()
     ar.Study.from_toml(file).run(tmp_path, progress=False)
-    assert standing_study(tmp_path).run_ids() == tiny().run_ids()
+    assert standing_study(tmp_path, ar.Study.from_toml).run_ids() == tiny().run_ids()
 
 
 def test_an_edited_study_file_is_what_the_folder_stands_for_and_an_unreadable_one_falls_back(tmp_path):
     tiny().run(tmp_path, progress=False)
     fewer = tiny(targets=tree())
     (tmp_path / "study.toml").write_text(fewer.to_toml(tmp_path))
-    assert standing_study(tmp_path).run_ids() == fewer.run_ids()
+    assert standing_study(tmp_path, ar.Study.from_toml).run_ids() == fewer.run_ids()
     (tmp_path / "study.toml").write_text("name = 3")
     with pytest.warns(UserWarning, match="name must be a text"):
-        assert set(standing_study(tmp_path).ids) == set(tiny().run_ids())
+        assert set(standing_study(tmp_path, ar.Study.from_toml).ids) == set(tiny().run_ids())
 
 
 def test_overrides_are_written_so_that_a_shell_and_the_command_line_read_them_back():
@@ -442,3 +443,12 @@ def test_fail_fast_ends_in_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("TEST_STUDY_FAILS", "1")
     with pytest.raises(StudyStopped, match=r"asked to fail.*\w\. Stopped by fail_fast"):
         tiny(targets=flaky()).run(tmp_path, progress=False, fail_fast=True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3, "3 s"), (600, "10 min"), (9000, "2.5 h"), (86400 * 30, "30 days"), (4920200016.4 * 3600, "561,282 years")],
+)
+def test_the_time_of_a_plan_is_in_a_unit_that_people_take_in(seconds, text):
+    plan = dataclasses.replace(tiny().plan(), seconds=seconds)
+    assert f"about {text} of one core" in str(plan)

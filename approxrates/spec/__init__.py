@@ -8,6 +8,7 @@ Device, paths and worker counts stay out.
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ class Construction:
         options: Further keywords of ``construct``; values may be axes.
 
     Raises:
-        ValueError: If the construction is unknown or a limit is below 1.
+        ValueError: If the construction or an option is unknown, or a limit is below 1.
         TypeError: If a limit is not an integer.
     """
 
@@ -59,6 +60,14 @@ class Construction:
                 raise ValueError(f"n_params must be at least 1. Got n_params={limit}. Write e.g. n_params=500.")
         if not isinstance(self.options, Mapping):
             raise TypeError(f"options must be a mapping of keywords. Got {type(self.options).__name__}.")
+        for name in self.name.values if isinstance(self.name, Axis) else (self.name,):
+            taken = [*inspect.signature(constructions.describe(name).build).parameters][1:]
+            for key in self.options:
+                if key not in taken or key == "n_params":
+                    raise ValueError(
+                        f"options must be what {name} takes. Got {key}={self.options[key]!r}. "
+                        f"Options: {', '.join(k for k in taken if k != 'n_params') or 'none'}."
+                    )
 
     def to_spec(self) -> dict[str, Any]:
         """The construction in a run spec; options only if there are any."""

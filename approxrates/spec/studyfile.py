@@ -17,6 +17,7 @@ from approxrates.spec import Construction
 from approxrates.spec.sources import Sourced
 from approxrates.spec.targettable import targets_of
 
+_MOST_VALUES = 10_000
 BLOCK_KEYS = ("targets", "net", "architectures", "constructions", "training", "sweep")
 
 
@@ -45,7 +46,7 @@ class _Training(BaseModel):
     seed: int = 0
     dtype: Literal["float32", "float64"] = "float64"
     n_points: int | None = None
-    budget: int = 1
+    budget: int | float = 1
     refit: int = 0
 
 
@@ -169,6 +170,8 @@ def unknown_key(place: str, key: str, value: Any, allowed: Sequence[str]) -> str
 def _assign(raw: dict[str, Any], key: str, value: Any, place: str) -> None:
     """Puts a value at a dotted key; a key into a list of tables holds for all of them."""
     *tables, last = key.split(".")
+    if not all(part.strip() for part in (*tables, last)):
+        raise ValueError(f"{place}: a key must be names joined by single dots. Got {key!r}. Write e.g. net.width.")
     spots: list[dict[str, Any]] = [raw]
     for i, name in enumerate(tables):
         found: list[dict[str, Any]] = []
@@ -179,10 +182,12 @@ def _assign(raw: dict[str, Any], key: str, value: Any, place: str) -> None:
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f"Did you mean {close[0]}? " if close else ""
                 raise ValueError(
-                    f"{place}: {name} must be a table of the study. Got {value!r} for it. {hint}Tables: "
+                    f"{place}: {name} must be a table of the study. Got {_listed(value)!r} for it. {hint}Tables: "
                     f"{', '.join(known)}."
                 )
             inner = spot.setdefault(name, {}) if inner is None else inner
+            if not isinstance(inner, (dict, list)):
+                raise ValueError(f"{place}: {name} must be a table. Got {inner!r}. Write a table there.")
             found += [inner] if isinstance(inner, dict) else [t for t in inner if isinstance(t, dict)]
         spots = found
     for spot in spots:
@@ -197,8 +202,7 @@ def _spread_sweeps(raw: dict[str, Any], file: str, prefix: str) -> None:
             f'{file}: {prefix}sweep must be a table. Got {sweep!r}. Write [sweep] with "net.depth" = [2, 4].'
         )
     links: list[tuple[dict[str, Any], Any]] = [({k: v for k, v in sweep.items() if k != "zip"}, None)]
-    zips = sweep.get("zip", [])
-    links += [(z, object()) for z in ([zips] if isinstance(zips, dict) else zips)]
+    links += [(z, object()) for z in _zips(sweep.get("zip", []), f"{file}: {prefix}sweep.zip")]
     for table, link in links:
         flat = _dotted(table)
         if link is not None and len({k.rpartition(".")[0] for k in flat}) > 1:
@@ -236,20 +240,37 @@ def _axis(value: Any, place: str, link: object | None = None) -> Any:
             ends = value["geom"]
             if not isinstance(ends, list) or len(ends) != 3 or not all(isinstance(e, (int, float)) for e in ends):
                 raise ValueError(f"geom must be [start, stop, num]. Got {ends!r}. Write e.g. {{ geom = [2, 64, 6] }}.")
+            if not isinstance(ends[2], int) or ends[2] > _MOST_VALUES:
+                raise ValueError(f"geom must have a whole num of at most {_MOST_VALUES}. Got {ends!r}.")
             return Axis(axes.axis.geom(*ends).values, link)
+        if value == []:
+            raise ValueError("it must have at least one value. Got []. Write e.g. [2, 4, 8].")
+        if value == []:
+            raise ValueError("an axis must have at least one value. Got []. Write e.g. [2, 4, 8].")
         return Axis(tuple(value), link) if isinstance(value, list) else value
 
 
 def _with_axes(table: Mapping[str, Any], place: str, *, plain: Sequence[str] = ()) -> dict[str, Any]:
     """A table with lists as axes; ``zip = { ... }`` in it links its lists."""
+    if not isinstance(table, Mapping):
+        raise ValueError(f"{place} must be a table. Got {table!r}. Write [{place.rpartition(' ')[2]}].")
     found = {k: v if k in plain else _axis(v, f"{place}.{k}") for k, v in table.items() if k != "zip"}
-    zipped = table.get("zip", {})
-    for together in [zipped] if isinstance(zipped, dict) else zipped:
+    for together in _zips(table.get("zip", []), f"{place}.zip"):
         link = object()
         if len({len(v) if isinstance(v, list) else 0 for v in together.values()}) > 1:
             raise ValueError(f"{place}.zip must hold lists of equal length. Got {together!r}.")
         found |= {k: _axis(v, f"{place}.zip.{k}", link) for k, v in together.items()}
     return found
+
+
+def _zips(raw: Any, place: str) -> list[dict[str, Any]]:
+    """Tables of keys that are stepped together; a single table counts as a list of one."""
+    tables = [raw] if isinstance(raw, dict) else raw
+    if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+        raise ValueError(
+            f"{place} must be a table of lists. Got {raw!r}. Write zip = {{ width = [4, 8], depth = [8, 4] }}."
+        )
+    return tables
 
 
 def _validated(model: type[BaseModel], table: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -274,8 +295,10 @@ def _sentence(problem: ValidationError, model: type[BaseModel], place: str) -> s
         return unknown_key(f"{place}.{key}", key, mistake["input"], tuple(model.model_fields))
     if mistake["type"] == "missing":
         return f"{place}.{key} must be given. Got nothing. Write {key} = ... there."
-    wanted = mistake["msg"].removeprefix("Input should be ")
-    return f"{place}.{key} must be {wanted}. Got {mistake['input']!r}."
+    wanted, got = mistake["msg"].removeprefix("Input should be "), mistake["input"]
+    hint = " Write { geom = [start, stop, num] } for an axis." if isinstance(got, dict) and key != "plan" else ""
+    hint = ' Write "default" or a list of stages, [{ stage = "adam", steps = 500 }].' if key == "plan" else hint
+    return f"{place}.{key} must be {wanted}. Got {got!r}.{hint}"
 
 
 def _architectures(raw: Mapping[str, Any], place: str) -> list[Any]:
@@ -307,6 +330,13 @@ def _by_size(cls: Any, table: dict[str, Any]) -> list[Any]:
         )
     rest = axes.expand(list(table.items()))
     if exponent is None:
+        given, free = ("depth", "width") if cls is FixedDepth else ("width", "depth")
+        if free in table or given not in table:
+            got = f"{free} = {_listed(table[free])!r}" if free in table else f"no {given}"
+            raise ValueError(
+                f"n_params must come with {given} and without {free}, which it sets. Got {got}. Write {given} = 8 and "
+                f"leave {free} out."
+            )
         made = [cls.for_params(n, **combo) for combo in rest for n in counts]
         return list(dict.fromkeys(made))
     if "width" in table or "depth" in table:
@@ -320,6 +350,11 @@ def _by_size(cls: Any, table: dict[str, Any]) -> list[Any]:
     return found
 
 
+def _listed(value: Any) -> Any:
+    """An axis as the list that was written."""
+    return list(value.values) if isinstance(value, Axis) else value
+
+
 def _construction(raw: Mapping[str, Any], place: str) -> Construction:
     """A construction template."""
     table = _validated(_Built, _with_axes(raw, place, plain=("options",)), place)
@@ -331,4 +366,16 @@ def _training(raw: Any, place: str) -> dict[str, Any]:
     """Training settings; a plan is a list of stages, so only ``[sweep]`` sweeps over plans."""
     if not isinstance(raw, dict):
         raise ValueError(f"{place} must be a table. Got {raw!r}. Write [training].")
-    return _validated(_Training, _with_axes(raw, place, plain=("plan", "replicas", "refit")), place)
+    table = _validated(_Training, _with_axes(raw, place, plain=("plan", "replicas", "refit")), place)
+    plans = table.get("plan", "default")
+    for plan in plans.values if isinstance(plans, Axis) else (plans,):
+        _check_stages(plan, f"{place}.plan")
+    return table
+
+
+def _check_stages(plan: Any, place: str) -> None:
+    """Stages name themselves with ``stage``; what they take is for the trainer to say."""
+    for i, stage in enumerate(plan if isinstance(plan, list) else ()):
+        if "stage" not in stage:
+            hint = f"Write stage = {str(stage['name']).lower()!r}." if "name" in stage else 'Write stage = "adam".'
+            raise ValueError(f"{place}[{i}].stage must be given. Got {', '.join(stage) or 'nothing'}. {hint}")

@@ -15,6 +15,7 @@ from approxrates.generators import GENERATORS
 from approxrates.spec.sources import Sourced, build_target, free_parameters, read_data, regularity_from, source_of
 from approxrates.target import Target
 
+_MOST_DRAWS = 10_000
 _CLAIMS = ("smoothness", "dim", "kind", "radius", "sharp", "information_rich")
 
 
@@ -37,13 +38,18 @@ def targets_of(table: Mapping[str, Any], folder: Path) -> list[Sourced]:
     kinds: list[str] = [k for k in ("name", "file", "data") if k in table]
     kinds = kinds or [k for k in ("function",) if k in table]
     if len(kinds) != 1:
-        got = " and ".join(kinds) or "none"
+        got = " and ".join(kinds) or f"none of them, but {', '.join(table) or 'nothing'}"
         raise ValueError(
             f'a target must have one of name, file, function, data. Got {got}. Write e.g. name = "faber_tree".'
         )
     made = {"name": _named, "file": _from_file, "function": _from_function, "data": _from_data}[kinds[0]]
     slots = [(k, _swept(table, k, v)) for k, v in table.items() if k != "zip"]
-    for together in [table["zip"]] if isinstance(table.get("zip"), dict) else table.get("zip", []):
+    zips = [table["zip"]] if isinstance(table.get("zip"), dict) else table.get("zip", [])
+    if not isinstance(zips, list) or not all(isinstance(z, dict) for z in zips):
+        raise ValueError(
+            f"zip must be a table of lists. Got {zips!r}. Write zip = {{ smoothness = [0.5], dim = [1] }}."
+        )
+    for together in zips:
         slots += list(zip(together, axes.axis.zip(*together.values()), strict=True))
     return [made(dict(combo), folder) for combo in axes.expand(slots)]
 
@@ -55,6 +61,8 @@ def _with_draws(table: dict[str, Any]) -> dict[str, Any]:
     draws = table.pop("draws")
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
         raise ValueError(f"draws must be an integer of at least 1. Got {draws!r}. Write e.g. draws = 8.")
+    if draws > _MOST_DRAWS:
+        raise ValueError(f"draws must be at most {_MOST_DRAWS}. Got {draws}. Write e.g. draws = 8.")
     if "seed" in table:
         raise ValueError(
             f"draws and seed say the same. Got draws = {draws} and seed = {table['seed']!r}. Leave one out."

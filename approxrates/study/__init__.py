@@ -257,7 +257,11 @@ class Study:
             raise ValueError(
                 f"{path} must be a readable study. Got: {problem}. Mend it, or move it away; no run is lost."
             ) from None
-        return "" if self._is_of(folder) and not overrides else difference_note(path, self, overrides)
+        return (
+            ""
+            if self._is_of(folder) and not overrides
+            else difference_note(path, self.run_ids(), overrides, type(self).from_toml)
+        )
 
     @classmethod
     def from_toml(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Study:

@@ -80,7 +80,7 @@ def seconds_of(spec: Mapping[str, Any]) -> float:
             stage["stage"], 1e-8 * size**2 if stage["stage"] in DENSE_STAGES else 0.0
         )
         seconds += int(stage.get("steps", 0)) * (gradient + extra)
-    return seconds * int(spec["training"].get("budget", 1))
+    return seconds * float(spec["training"].get("budget", 1))
 
 
 def bytes_of(spec: Mapping[str, Any]) -> int:

@@ -24,6 +24,8 @@ from approxrates.target import Target
 STARTS = ("random", "constructive")
 DTYPES = ("float32", "float64")
 REFIT_BUDGET = 4
+MOST_RUNS = 1_000_000
+MOST_PARAMS = 10**9
 _SWEEPABLE = ("plan", "start", "seed", "dtype", "n_points", "budget")
 
 
@@ -191,6 +193,7 @@ def make_block(targets: Any, architectures: Any, constructions: Any, **settings:
         )
     _check_counts(block)
     _check_settings(block)
+    _check_extent(block)
     _check_dimensions(block)
     for template in block.architectures:
         for arch in axes.variants(template):
@@ -283,6 +286,44 @@ def _check_settings(block: Block) -> None:
             raise ValueError(f"budget must be positive and finite. Got budget={value}. Write e.g. budget=4.")
 
 
+def _check_extent(block: Block) -> None:
+    """Few enough runs and small enough networks to be meant; counted, not enumerated."""
+    shapes = sum(_count(_slots(a)) for a in block.architectures)
+    settings = _count([(name, getattr(block, name)) for name in _SWEEPABLE])
+    built = sum(_count(_slots(c)) * _count(list(c.options.items())) for c in block.constructions)
+    n_runs = len(block.targets) * (shapes * settings * block.replicas + built)
+    if n_runs > MOST_RUNS:
+        raise ValueError(
+            f"a study must have at most {MOST_RUNS:,} runs. Got {n_runs:,}: {len(block.targets)} targets, {shapes} "
+            f"architectures, {settings} settings, {block.replicas} replicas, {built} constructions. Ask for fewer."
+        )
+    for arch in block.shapes:
+        if arch.n_outputs != 1:
+            raise ValueError(
+                f"n_outputs must be 1, for targets have one value. Got n_outputs={arch.n_outputs}. Leave it out."
+            )
+        if arch.n_params > MOST_PARAMS:
+            raise ValueError(
+                f"architectures must have at most {MOST_PARAMS:,} parameters. Got {arch.n_params:,} with "
+                f"width={arch.width}, depth={arch.depth}. Use smaller ones."
+            )
+
+
+def _count(slots: Sequence[tuple[str, Any]]) -> int:
+    """Number of combinations of slots whose values may be axes; linked axes count once."""
+    lengths = {
+        name if value.link is None else id(value.link): len(value.values)
+        for name, value in slots
+        if isinstance(value, Axis)
+    }
+    return math.prod(lengths.values())
+
+
+def _slots(template: Any) -> list[tuple[str, Any]]:
+    """Fields of a template by name."""
+    return [(f.name, getattr(template, f.name)) for f in dataclasses.fields(template)]
+
+
 def _check_dimensions(block: Block) -> None:
     """Every target meets an architecture of its dimension, and every architecture a target."""
     dims = {s.target.dim for s in block.targets}
@@ -308,8 +349,18 @@ def _check_dimensions(block: Block) -> None:
 def _check_plans(block: Block) -> None:
     """Every plan can be read, and every start can be made."""
     from approxrates.training import fit_members, resolve_plan
+    from approxrates.training.points import point_sets
 
     target = {s.target.dim: s.target for s in block.targets}
+    for n_points in _listing(block.n_points):
+        for one in target.values() if n_points is not None else ():
+            # The trainer knows what is too few; it is asked with few points where many are wanted.
+            if one.samples is None:
+                point_sets(one, min(n_points, 4096))
+            elif n_points != len(one.samples[0]):
+                raise ValueError(
+                    f"n_points must be left out for data. Got n_points={n_points} for {len(one.samples[0])} points."
+                )
     plans = block.plan.values if isinstance(block.plan, Axis) else (block.plan,)
     for plan in plans:
         resolve_plan(plan, block.shapes[0], target[block.shapes[0].dim])

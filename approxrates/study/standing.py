@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from approxrates import store
 from approxrates.spec.tomltext import value as toml_value
 
-if TYPE_CHECKING:
-    from approxrates.study import Study
+
+class Runs(Protocol):
+    """What is asked of a study here."""
+
+    def run_ids(self) -> list[str]:
+        """Ids of its runs."""
 
 
-def standing_study(folder: Path, overrides: Mapping[str, Any] | None = None) -> Study | store.Selection:
+S = TypeVar("S", bound=Runs)
+
+
+def standing_study(folder: Path, read: Callable[[Path, Mapping[str, Any]], S]) -> S | store.Selection:
     """What ``status`` and ``report`` of a folder speak of.
 
     That is the study of ``study.toml``, with the overrides of the last session. It is the noted selection of runs if
@@ -24,19 +31,16 @@ def standing_study(folder: Path, overrides: Mapping[str, Any] | None = None) -> 
 
     Args:
         folder: Results folder.
-        overrides: Overrides to use instead of those of the last session.
+        read: ``Study.from_toml``.
 
     Raises:
         ValueError: If ``study.toml`` cannot be read and no selection is noted.
     """
-    from approxrates.study import Study
-
     noted = store.read_selection(folder)
-    if noted is not None and not noted.own_file and overrides is None:
+    if noted is not None and not noted.own_file:
         return noted
-    chosen = overrides if overrides is not None else noted.overrides if noted is not None else {}
     try:
-        return Study.from_toml(folder / "study.toml", overrides=chosen)
+        return read(folder / "study.toml", noted.overrides if noted is not None else {})
     except ValueError as problem:
         if noted is None:
             raise
@@ -44,13 +48,16 @@ def standing_study(folder: Path, overrides: Mapping[str, Any] | None = None) -> 
         return noted
 
 
-def difference_note(path: Path, study: Study, overrides: Mapping[str, Any]) -> str:
+def difference_note(
+    path: Path, ids: Iterable[str], overrides: Mapping[str, Any], read: Callable[[Path, Mapping[str, Any]], Runs]
+) -> str:
     """One sentence if a folder's ``study.toml`` and the study that is run there are not the same runs, else nothing.
 
     Args:
         path: The ``study.toml`` of the folder.
-        study: The study that is run.
+        ids: Ids of the study that is run.
         overrides: What took the place of values of that very file; empty if the study does not come from it.
+        read: ``Study.from_toml``.
     """
     if overrides:
         settings = with_set(overrides)
@@ -58,10 +65,7 @@ def difference_note(path: Path, study: Study, overrides: Mapping[str, Any]) -> s
             f"{path} is run with {settings}; records and report are of that. Write approxrates run {path} {settings} "
             "to do it again, or change the file."
         )
-    from approxrates.study import Study
-
-    mine = set(study.run_ids())
-    theirs = set(Study.from_toml(path).run_ids())
+    mine, theirs = set(ids), set(read(path, {}).run_ids())
     if mine == theirs:
         return ""
     return (

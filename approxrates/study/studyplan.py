@@ -159,10 +159,8 @@ def _cells(family: FamilyPlan) -> tuple[str, ...]:
 
 def _minutes(seconds: float) -> str:
     """A duration for people."""
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+    units = (("s", 1, 90, 0), ("min", 60, 5400, 0), ("h", 3600, 3 * 86400, 1), ("days", 86400, 2e8, 0))
+    for unit, length, most, digits in units:
+        if seconds < most:
+            return f"{seconds / length:.{digits}f} {unit}"
+    return f"{seconds / 31557600:,.0f} years"
