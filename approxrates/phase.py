@@ -55,7 +55,7 @@ _SENTENCES = {
     Label.ALARM: "Faster than any network with this activation can be on an information-rich target: find the flaw.",
     Label.DEEP: "Faster than the classical rate with exact weights: the deep, discontinuous phase.",
     Label.CLASSICAL: "The classical rate r/d, to within a tenth: what continuous weight assignments reach.",
-    Label.BELOW_CLASSICAL: "Slower than the classical rate r/d: optimisation or samples hold the family back.",
+    Label.BELOW_CLASSICAL: "Slower than the classical rate r/d: training, samples or too small sizes hold it back.",
     Label.EASY_TARGET: "The target is not information-rich: a rate above r/d says nothing about the phases.",
     Label.TRANSIENT: "Faster than the classical rate with weights of bounded precision: possible in a finite window.",
     Label.UNDECIDED: "The data do not decide.",

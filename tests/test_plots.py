@@ -549,3 +549,49 @@ def test_latex_table_escapes_names():
     latex = rates_table_latex(records_from_table(table))
     assert r"b\%c" in latex
     assert "a_b" not in latex
+
+
+@pytest.mark.parametrize("plot", [plot_rates, plot_phase_diagram, plot_comparison, plot_targets])
+@pytest.mark.parametrize("given", [None, 3])
+def test_what_is_no_records_and_no_axes_is_refused_by_name(plot, given, one_target):
+    kind = "Targets" if plot is plot_targets else "Records"
+    with pytest.raises(TypeError, match=rf"must be {kind}\. Got {type(given).__name__}\. Write "):
+        plot(given)
+    fine = Target.from_callable(lambda x: x[:, 0], Regularity(0.5, 1)) if plot is plot_targets else one_target
+    with pytest.raises(TypeError, match=r"^ax must be a matplotlib Axes\. Got int\. Leave ax out"):
+        plot(fine, ax=3)
+
+
+def test_a_missing_size_or_norm_is_told_with_what_to_write():
+    frame = make_table([ROUGH], ["relu"])
+    with pytest.raises(ValueError, match=r"Got no run with seconds\. Give that column, or write x='n_params'\."):
+        plot_rates(records_from_table(frame), x="seconds")
+    with pytest.raises(ValueError, match=r"Got errors in norm 'l2' only\. Write norm='l2'\."):
+        plot_rates(records_from_table(frame.drop(columns="error_sup")))
+
+
+def test_a_table_without_smoothness_is_told_to_give_that_column():
+    frame = make_table([ROUGH], ["relu"], interpolation=False).drop(columns="smoothness").assign(target="mine")
+    with pytest.raises(ValueError, match=r"Got rates on infinitely smooth targets only\. .* give a column smoothness"):
+        plot_phase_diagram(records_from_table(frame))
+
+
+def test_the_band_below_the_classical_rate_does_not_blame_optimisation(records):
+    words = " ".join(t.get_text() for t in plot_phase_diagram(records).texts)
+    assert "sizes that are too small" in words
+    assert "optimisation" not in words
+
+
+def test_a_figure_that_cannot_be_saved_leaves_the_old_one_and_nothing_else(monkeypatch, one_target, tmp_path):
+    ax = plot_rates(one_target)
+    files = save_figure(ax, tmp_path / "rates")
+    before = {path: path.read_bytes() for path in files}
+
+    def full(self, path, **_):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_figure(ax, tmp_path / "rates")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, NullFormatt
 
 from approxrates.plots.families import brief, law_name, readable
 from approxrates.plots.saving import attach_numbers
-from approxrates.plots.style import OKABE_ITO, new_figure, styled
+from approxrates.plots.style import OKABE_ITO, check_arguments, new_figure, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +53,10 @@ def plot_comparison(records: Records, column: str = "activation", ax: Axes | Non
         The Axes with the rate differences.
 
     Raises:
+        TypeError: If ``records`` or ``ax`` are of another kind.
         ValueError: If there is no pair to compare, or ``column`` is unknown.
     """
+    check_arguments(records, ax)
     frame = records.compare(column)
     if not len(frame):
         raise ValueError(

@@ -16,7 +16,7 @@ from approxrates.phase import Label
 from approxrates.plots.families import family_names, target_key, target_name
 from approxrates.plots.labels import extent, place_beside, spread
 from approxrates.plots.saving import attach_numbers
-from approxrates.plots.style import Look, figure_of, looks, new_figure, small_labels, styled
+from approxrates.plots.style import Look, check_arguments, figure_of, looks, new_figure, small_labels, styled
 from approxrates.records.curves import FamilyCurve
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def plot_phase_diagram(
         The Axes drawn on.
 
     Raises:
+        TypeError: If ``records`` or ``ax`` are of another kind.
         ValueError: For another ``against``, or if no family has a place on the diagram.
 
     Reference:
@@ -57,6 +58,7 @@ def plot_phase_diagram(
     """
     if against not in ("smoothness", "depth"):
         raise ValueError(f"against must be 'smoothness' or 'depth'. Got {against!r}.")
+    check_arguments(records, ax)
     everyone = records.families()
     names = family_names(everyone)
     look = looks((name, f.method == "construct") for name, f in zip(names, everyone, strict=True))
@@ -66,10 +68,7 @@ def plot_phase_diagram(
         if f.point is not None and math.isfinite(f.point.normalised)
     ]
     if not placed:
-        raise ValueError(
-            "records must hold a family with a rate (four sizes or more) on a target of finite smoothness. Got none. "
-            "Smooth targets have no place on this diagram."
-        )
+        raise ValueError(_nobody_placed(everyone))
     families, shown = [f for f, _ in placed], [n for _, n in placed]
     with styled():
         if ax is None:
@@ -89,6 +88,14 @@ def plot_phase_diagram(
         _legend(ax, families, shown, look)
         attach_numbers(ax, [_row(f, n, at, against) for f, n, at in zip(families, shown, where, strict=True)])
     return ax
+
+
+def _nobody_placed(families: Sequence[FamilyCurve]) -> str:
+    """Message for records without a place on the diagram."""
+    need = "records must hold a family with a rate (four sizes or more) on a target of finite smoothness. Got"
+    if any(f.rate is not None and not f.regularity.is_finite for f in families):
+        return f"{need} rates on infinitely smooth targets only. In a table of your own, give a column smoothness."
+    return f"{need} none. Add sizes, or write plot_rates(records)."
 
 
 def _position(family: FamilyCurve, against: str) -> float:
@@ -126,7 +133,7 @@ def _draw_regions(ax: Axes, against: str, low: float, high: float, top: float) -
             ((2 + top) / 2, "infeasible, ρ > 2", "for piecewise-polynomial\nfamilies only"),
             (1.5, "deep phase, 1 < ρ ≤ 2", "needs depth, exact weights,\ndiscontinuous encoding"),
             (1.0, "classical rate, ρ = 1", "error ~ W^(−r/d)"),
-            (0.5, "below classical", "limited by optimisation\nor samples"),
+            (0.5, "below classical", "training or samples, or\nsizes that are too small"),
         ]
     else:
         x = np.array([low, 0.0, 1.0, high])
@@ -135,7 +142,7 @@ def _draw_regions(ax: Axes, against: str, low: float, high: float, top: float) -
             ((2 + top) / 2, "infeasible, ρ > 1 + a", "for piecewise-polynomial\nfamilies only"),
             (1.5, "deep phase, 1 < ρ ≤ 1 + a", "depth ~ W^a with exact\nweights"),
             (1.0, "classical rate, ρ = 1", "error ~ W^(−r/d)"),
-            (0.5, "below classical", "limited by optimisation\nor samples"),
+            (0.5, "below classical", "training or samples, or\nsizes that are too small"),
         ]
     ax.fill_between(x, 0, 1, color=BELOW, lw=0, zorder=0)
     ax.fill_between(x, 1, ceiling, color=DEEP, lw=0, zorder=0)

@@ -14,7 +14,7 @@ from approxrates.plots.families import by_target, family_names, target_name
 from approxrates.plots.guides import draw_guides, trim_axis
 from approxrates.plots.labels import MIN_SIZE, EndLabel, place_end_labels
 from approxrates.plots.saving import attach_numbers
-from approxrates.plots.style import Look, figure_of, looks, new_figure, small_labels, styled
+from approxrates.plots.style import Look, check_arguments, figure_of, looks, new_figure, small_labels, styled
 from approxrates.records.curves import FamilyCurve
 
 if TYPE_CHECKING:
@@ -57,14 +57,13 @@ def plot_rates(records: Records, x: str = "n_params", norm: str = "sup", ax: Axe
         The Axes drawn on; of several panels the first (the others are in ``.figure.axes``).
 
     Raises:
+        TypeError: If ``records`` or ``ax`` are of another kind.
         ValueError: If the records hold no error in this norm, or for an unknown ``x`` or ``norm``.
     """
+    check_arguments(records, ax)
     families = [f for f in records.families(x=x, norm=norm) if np.isfinite(medians(f)).any()]
     if not families:
-        raise ValueError(
-            f"records must hold at least one run with a positive error in norm {norm!r}. Got none. "
-            "Run the study first, or choose another norm."
-        )
+        raise ValueError(_nothing_to_draw(records, x, norm))
     names = family_names(families)
     look = looks((name, f.method == "construct") for name, f in zip(names, families, strict=True))
     called = {id(f): (name, look[name]) for name, f in zip(names, families, strict=True)}
@@ -82,6 +81,21 @@ def plot_rates(records: Records, x: str = "n_params", norm: str = "sup", ax: Axe
         _share_labels(panels)
         _figure_legend(panels, families)
     return panels[0]
+
+
+def _nothing_to_draw(records: Records, x: str, norm: str) -> str:
+    """Message for records without a point to draw: what is missing, the size, the norm or all."""
+
+    def drawable(size: str, kind: str) -> bool:
+        return any(np.isfinite(medians(f)).any() for f in records.families(x=size, norm=kind))
+
+    need = f"records must hold at least one run with a positive error in norm {norm!r} and a size {x!r}."
+    if drawable("n_params", norm):
+        return f"{need} Got no run with {x}. Give that column, or write x='n_params'."
+    other = next((kind for kind in NORM_LABELS if kind != norm and drawable("n_params", kind)), None)
+    if other is not None:
+        return f"{need} Got errors in norm {other!r} only. Write norm={other!r}."
+    return f"{need} Got none. Run the study first."
 
 
 def medians(family: FamilyCurve) -> NDArray[np.float64]:

@@ -136,6 +136,27 @@ def figure_of(artist: Any) -> Figure:
     return root
 
 
+def check_arguments(records: Any, ax: Any) -> None:
+    """What every figure of records is given.
+
+    Raises:
+        TypeError: If ``records`` are no records, or ``ax`` is neither an Axes nor None.
+    """
+    if not hasattr(records, "families"):
+        raise TypeError(f"records must be Records. Got {type(records).__name__}. Write load_records('results/mine').")
+    check_axes(ax)
+
+
+def check_axes(ax: Any) -> None:
+    """Refuse anything that cannot be drawn on.
+
+    Raises:
+        TypeError: If ``ax`` is neither an Axes nor None.
+    """
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(f"ax must be a matplotlib Axes. Got {type(ax).__name__}. Leave ax out for a new figure.")
+
+
 def small_labels(ax: Axes) -> None:
     """Gives the scales of an Axes this library's sizes, whatever settings it was made with."""
     ax.tick_params(labelsize=STYLE["xtick.labelsize"])

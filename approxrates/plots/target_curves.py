@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from approxrates.plots.families import readable
 from approxrates.plots.saving import attach_numbers
-from approxrates.plots.style import OKABE_ITO, new_figure, styled
+from approxrates.plots.style import OKABE_ITO, check_axes, new_figure, styled
 from approxrates.target import Target
 
 POINTS = 2**12  # cells of the curve in d = 1: fine enough for print, coarse enough for a small SVG
@@ -31,6 +31,12 @@ def plot_targets(targets: Target | Iterable[Target], ax: Axes | None = None) -> 
         ValueError: For no target, or several with one ``ax``.
         TypeError: If something else than a Target is given.
     """
+    check_axes(ax)
+    if not isinstance(targets, Iterable) and not isinstance(targets, Target):
+        raise TypeError(
+            f"targets must be Targets. Got {type(targets).__name__}. "
+            "Write ar.load_target('faber_tree', smoothness=0.5)."
+        )
     items = [targets] if isinstance(targets, Target) else list(targets)
     for item in items:
         if not isinstance(item, Target):
