@@ -317,6 +317,7 @@ def test_a_gallery_does_not_replace_the_page_of_a_project(tmp_path):
         ("ratio 3/4 and/or r/d", "ratio 3/4 and/or r/d"),
         ("first\nsecond", "first"),
         (None, ""),
+        (float("nan"), ""),
     ],
 )
 def test_messages_lose_their_folders_only(message, shown):
@@ -377,7 +378,7 @@ def test_report_opens_in_a_browser_with_its_figures_and_tables(folder, browser, 
 
 def test_whether_optimisation_limits_is_claimed_only_where_it_was_tested():
     frame = table().query("activation == 'relu' and smoothness < 1")
-    refit = frame.query("target_seed == 0 and n_params == 320").assign(budget=4)
+    refit = frame.query("n_params >= 320").assign(budget=4)
 
     def line(*frames):
         lines = summary_lines(records_from_table(pd.concat([f.assign(budget=f.get("budget", 1)) for f in frames])))
@@ -386,3 +387,15 @@ def test_whether_optimisation_limits_is_claimed_only_where_it_was_tested():
     assert "was not tested" in line(frame)
     assert "No trained family" in line(frame, refit)
     assert "in 1 of 1 trained families" in line(frame, refit.assign(error_sup=refit.error_sup / 2))
+
+
+def test_in_short_says_that_nothing_was_learnt_and_why():
+    frame = table()
+    errors = ["RuntimeError: no `luck` in /home/someone/fit.py" if i % 3 else None for i in range(len(frame))]
+    lines = summary_lines(records_from_table(frame.assign(status="diverged", outcome="diverged", error=errors)))
+    assert lines[0].startswith("Nothing was learnt about rates: no run gave a usable network.")
+    assert "144 × `RuntimeError: no 'luck' in fit.py`, 72 × `diverged`" in lines[-1]
+    few = summary_lines(records_from_table(frame.query("n_params < 300")))
+    assert few[0].startswith("Nothing was learnt about rates: a rate needs errors at four sizes")
+    assert "(3 sizes at most)" in few[0]
+    assert not any("Nothing was learnt" in line for line in summary_lines(records_from_table(frame)))

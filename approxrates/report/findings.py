@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from approxrates.records.curves import FamilyCurve
 
 _PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][^/\\\s:'\"]+)+[/\\]")
+MOST_CAUSES, MOST_LETTERS = 3, 160
 _PLACES = {
     "CLASSICAL": "at the classical rate",
     "BELOW CLASSICAL": "below the classical rate",
@@ -32,7 +33,8 @@ _PLACES = {
 
 def without_paths(text: Any) -> str:
     """First line of a message with folders of this machine taken out; file names stay."""
-    lines = str(text or "").strip().splitlines()
+    missing = text is None or text != text  # a frame may hold a missing text as NaN
+    lines = [] if missing else str(text).strip().splitlines()
     return _PATH.sub("", lines[0]) if lines else ""
 
 
@@ -73,7 +75,7 @@ def summary_lines(records: Records) -> list[str]:
     """The study in a few sentences: where its families lie, what limits them, what failed."""
     families = records.families()
     placed = [f for f in families if f.point is not None and math.isfinite(f.point.normalised)]
-    lines = []
+    lines = [] if any(_has_rate(f) for f in families) else [_nothing_line(records)]
     for method, word in (("train", "trained"), ("construct", "constructed")):
         group = [f for f in placed if f.method == method and not is_easy(f)]
         if group:
@@ -91,12 +93,41 @@ def summary_lines(records: Records) -> list[str]:
             f"ρ = {fastest.point.normalised:.2f} {_interval(fastest.point.interval)}; that is allowed and says "
             f"nothing about the phases."
         )
-    if any(f.method == "train" for f in families):
+    if any(f.method == "train" and _has_rate(f) for f in families):
         lines.append(_optimisation_line(records))
     frame = records.frame()
     bad = frame[frame["status"] != "ok"]
-    lines.append(f"Runs without a usable network: {percent(len(bad), len(frame))}.")
+    why = f" ({_causes(bad)})" if len(bad) else ""
+    lines.append(f"Runs without a usable network: {percent(len(bad), len(frame))}{why}.")
     return lines
+
+
+def _has_rate(family: FamilyCurve) -> bool:
+    """Whether a rate was fitted, determined or not."""
+    return family.rate is not None and math.isfinite(family.rate.value)
+
+
+def _nothing_line(records: Records) -> str:
+    """That no rate was measured, and why."""
+    frame = records.frame()
+    if not (frame["status"] == "ok").any():
+        return "Nothing was learnt about rates: no run gave a usable network. Mend the cause, and run the study again."
+    most = max((len(f.sizes) for f in records.families()), default=0)
+    return (
+        "Nothing was learnt about rates: a rate needs errors at four sizes or more, for every draw, and no family has "
+        f"them ({_count(most, 'size', 'sizes')} at most). Add sizes, or mend what failed."
+    )
+
+
+def _causes(bad: pd.DataFrame) -> str:
+    """Why runs gave no network, the commonest causes first: the message of the error, else the outcome."""
+    told = Counter(
+        without_paths(row.get("error")) or without_paths(row.get("outcome")) or str(row["status"])
+        for row in bad.to_dict("records")
+    )
+    shown = [f"{n:,} × `{why.replace('`', chr(39))[:MOST_LETTERS]}`" for why, n in told.most_common(MOST_CAUSES)]
+    more = len(told) - len(shown)
+    return ", ".join(shown) + (f", and {_count(more, 'other cause', 'other causes')}" if more else "")
 
 
 def _optimisation_line(records: Records) -> str:

@@ -28,7 +28,9 @@ READING = (
     "that weights depending continuously on the target can reach. Up to ρ = 2 is the deep phase: it needs depth and "
     "ever more "
     "exact weights. Beyond it lies what no piecewise-polynomial activation can do on an information-rich target.",
-    "**Below classical** says that training or samples, not the architecture, set the rate. **Undecided** says that "
+    "**Below classical** says of trained networks that training or samples, not the architecture, set the rate; of "
+    "constructed ones that the construction is not of this order, or that the sizes are too few or before the "
+    "asymptotic range. **Undecided** says that "
     "the interval "
     "holds more than one place. **Easy target** says that the target is self-similar or analytic: it may be "
     "approximated "
