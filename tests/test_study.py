@@ -395,7 +395,8 @@ def test_overrides_of_the_file_in_the_folder_are_told_with_the_command_and_kept(
     tiny().run(tmp_path, progress=False)
     changed = ar.Study.from_toml(file, overrides={"architectures.width": 6, "training.start": "random"})
     with pytest.warns(UserWarning, match=r"--set architectures.width=6 --set training.start=random"):
-        changed.run(tmp_path, progress=False)
+        notes = changed.run(tmp_path, progress=False).notes
+    assert notes[0].endswith("approxrates run study.toml --set architectures.width=6 --set training.start=random.")
     assert standing_study(tmp_path, ar.Study.from_toml).run_ids() == changed.run_ids()
     ar.Study.from_toml(file).run(tmp_path, progress=False)
     assert standing_study(tmp_path, ar.Study.from_toml).run_ids() == tiny().run_ids()

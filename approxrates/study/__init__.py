@@ -24,7 +24,7 @@ from approxrates.study.blocks import Block, make_block
 from approxrates.study.driving import Drive, StudyStopped
 from approxrates.study.progress import Listener, listener
 from approxrates.study.shrinking import shrunk_block
-from approxrates.study.standing import difference_note, storable
+from approxrates.study.standing import difference_note, storable, with_set
 from approxrates.study.studyplan import StudyPlan, plan_of
 from approxrates.study.tail import Tail
 
@@ -207,7 +207,11 @@ class Study:
         """Records of the runs of this study that a folder holds. Runs nothing."""
         contents = store.read(folder)
         rows = [_labelled(run, contents.rows[run.id]) for run in self.runs if run.id in contents.rows]
-        return Records(self.name, [flat(row) for row in rows], notes=contents.notes, folder=folder)
+        notes = contents.notes
+        if self._overrides and self._is_of(Path(folder)):
+            settings = with_set(self._overrides)
+            notes += (f"These are runs of study.toml with {settings}: approxrates run study.toml {settings}.",)
+        return Records(self.name, [flat(row) for row in rows], notes=notes, folder=folder)
 
     def _check_importable(self) -> None:
         """Functions of the script itself cannot be found by other processes.
