@@ -332,6 +332,70 @@ def test_intervals_of_few_draws_and_sizes_err_on_the_wide_side():
     assert np.median([rate.interval[1] - rate.value for rate in rates]) < 0.15
 
 
+def covered_and_determined(rates):
+    """Of every rate, whether its interval holds 1 and whether it is determined."""
+    return (
+        np.array([rate.interval[0] <= 1.0 <= rate.interval[1] for rate in rates]),
+        np.array([rate.verdict == "determined" for rate in rates]),
+    )
+
+
+@pytest.mark.parametrize(("draws", "span"), [(4, 15), (8, 30)])
+def test_five_sizes_allow_for_a_floor_and_stay_determined_without_one(draws, span):
+    sizes = 50 * np.geomspace(1, span, 5)
+    for floor, least in ((1 / 3, 0.1), (0.0, 0.7)):
+        rng = np.random.default_rng(2)
+        setting = {"draws": draws, "sizes": sizes, "seed_sd": 0.1, "bad": 0.0, "floor": floor / span}
+        covered, determined = covered_and_determined([fit_rate(sizes, simulate(rng, **setting)) for _ in range(100)])
+        assert covered.mean() >= 0.88
+        assert covered[determined].mean() >= 0.8
+        assert determined.mean() > least
+
+
+@pytest.mark.parametrize("k", [6, 8, 10])
+def test_one_draw_allows_for_a_moderate_floor(k):
+    rng, sizes = np.random.default_rng(2), np.geomspace(50, 1500, k)
+    setting = {"draws": 1, "sizes": sizes, "draw_sd": 0.0, "seed_sd": 0.12, "bad": 0.0, "floor": 1 / 90}
+    covered, determined = covered_and_determined([fit_rate(sizes, simulate(rng, **setting)) for _ in range(80)])
+    assert covered[determined].mean() >= 0.88
+    assert determined.mean() > 0.5
+
+
+def test_a_flattening_curve_of_five_sizes_reaches_up_to_its_first_local_slope():
+    sizes = np.geomspace(50, 1500, 5)
+    rate = fit_rate(sizes, 1 / sizes + 1 / 15_000)
+    assert rate.value < 0.99
+    assert rate.interval[0] < rate.value < 1.0 <= rate.interval[1]
+    assert any("fewer than 6 sizes" in reason for reason in rate.reasons)
+    straight = fit_rate(sizes, np.exp(0.01 * np.log(sizes / sizes[2]) ** 2 * -1) / sizes)
+    assert not any("fewer than 6 sizes" in reason for reason in straight.reasons)
+
+
+def test_two_draws_are_undetermined_and_say_so():
+    errors = simulate(np.random.default_rng(6), draws=3, draw_sd=0.01, seed_sd=0.02, bad=0.0)
+    assert fit_rate(SIZES, errors).verdict == "determined"
+    two = fit_rate(SIZES, errors[:2])
+    assert two.verdict == "undetermined"
+    assert any("2 target draws" in reason for reason in two.reasons)
+
+
+@pytest.mark.parametrize(("growth", "side"), [(1.0, 0), (-1.0, 1)])
+def test_scatter_of_the_seeds_that_depends_on_size_widens_the_best_on_its_side(growth, side):
+    x = np.log(SIZES / SIZES[0])
+    sd = 0.2 * (1 + growth * (x - x.mean()) / np.ptp(x))
+    covered, sides = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        law = np.exp(-x - rng.normal(0, 0.02, (8, 1)) * x)[..., None]
+        rate = fit_rate(SIZES, law * np.exp(sd[:, None] * rng.normal(size=(8, 8, 5))), statistic="best")
+        covered.append(rate.interval[0] <= 1.0 <= rate.interval[1])
+        sides.append((rate.value - rate.interval[0], rate.interval[1] - rate.value))
+        assert any("scatter of the seeds" in reason for reason in rate.reasons)
+    mean = np.mean(sides, axis=0)
+    assert mean[side] > mean[1 - side] + 0.03
+    assert np.mean(covered) > 0.85
+
+
 # bad input
 
 

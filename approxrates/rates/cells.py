@@ -130,3 +130,24 @@ def size_means(cells: Array) -> Array:
     rest = counts - np.isfinite(levelled)
     without = np.where(rest > 0, (total - np.nan_to_num(levelled)) / np.maximum(rest, 1), mean)
     return np.vstack([mean, without])
+
+
+def best_below_median(sizes: Array, errors: Array, kept: Mask) -> float:
+    """Slope on log size of how far the best seed lies below the median, in log error; 0.0 with fewer than three seeds.
+
+    What the best over seeds adds to an exponent if the scatter of the seeds depends on the size.
+
+    Args:
+        sizes: Shape ``(k,)``.
+        errors: Shape ``(draws, k, seeds)``; cells with fewer than three errors say nothing.
+        kept: Sizes used, shape ``(k,)``.
+    """
+    full = np.isfinite(errors).sum(axis=2) >= 3
+    at = kept & full.any(axis=0)
+    if at.sum() < 2:
+        return 0.0
+    logs = np.log(np.where(full[..., None], errors, np.nan))[:, at]
+    middle, best = cell_centres(np.exp(logs), "median")[0], cell_centres(np.exp(logs), "best")[0]
+    x = np.log(sizes[at])
+    lever = x - x.mean()
+    return float(lever @ np.nanmean(middle - best, axis=0) / (lever @ lever))

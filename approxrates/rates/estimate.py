@@ -25,9 +25,11 @@ class Estimate:
 
     Attributes:
         value: The exponent ``p``.
-        interval: 95 % interval; includes that of the law with a floor if ``floor_in_doubt``.
+        interval: 95 % interval; includes that of the law with a floor if ``floor_in_doubt``, and reaches to the local
+            rate at the small end if ``floor_untested``.
         floor: 0.0 without a floor.
         floor_in_doubt: No floor was fitted, but the data do not exclude one.
+        floor_untested: The curve flattens over fewer sizes than a floor can be fitted to.
         kept: Sizes fitted, shape ``(k,)``.
         on_floor: Sizes that are mostly floor, shape ``(k,)``.
         per_draw: Exponents of the draws' own curves, shape ``(draws,)``; NaN where unknown.
@@ -44,6 +46,7 @@ class Estimate:
     interval: tuple[float, float]
     floor: float
     floor_in_doubt: bool
+    floor_untested: bool
     kept: Mask
     on_floor: Mask
     per_draw: Array
@@ -62,14 +65,16 @@ class Estimate:
 
     @property
     def half_width(self) -> float:
-        """The longer side of the interval."""
-        return max(self.interval[1] - self.value, self.value - self.interval[0])
+        """Half the length of the interval: the sides differ where it allows for a floor."""
+        return (self.interval[1] - self.interval[0]) / 2
 
 
 def estimate(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: float) -> Estimate:
     """Law on the sizes kept; log errors and their seed variance have shape ``(draws, k)``."""
     prefers, doubtful = _floor_evidence(sizes[kept], logs[:, kept], log_power)
     chosen = _estimate(sizes, logs, noise, kept, log_power, with_floor=prefers)
+    if kept.sum() < FLOOR_FROM:
+        return _allowing_for_a_floor(chosen)
     if not doubtful:
         return chosen
     other = _estimate(sizes, logs, noise, kept, log_power, with_floor=True)
@@ -77,12 +82,24 @@ def estimate(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: flo
     return replace(chosen, interval=hull, floor_in_doubt=True)
 
 
+def _allowing_for_a_floor(found: Estimate) -> Estimate:
+    """The interval of too few sizes for a floor, with its upper end at the local rate of the smallest ones.
+
+    A floor flattens the large sizes and leaves the small ones alone, so the exponent above it is the local rate at the
+    small end: half the drift over the range more than that of the middle. Steepening is no sign of a floor.
+    """
+    if found.drift >= 0:
+        return found
+    low, high = found.interval
+    return replace(found, interval=(low, high - found.drift / 2), floor_untested=True)
+
+
 def _floor_evidence(sizes: Array, logs: Array, log_power: float) -> tuple[bool, bool]:
     """Whether AICc prefers a floor, and whether it does not but the data do not exclude one either.
 
     The criterion counts cells; each draw has a constant and an exponent of its own, and all share the floor. With one
     draw this is AICc on the sizes. A floor is not excluded if it lowers the sum of squares by more than one mean
-    square.
+    square; or, with one draw, at all: the scatter of so few residuals hides a floor of a third of the last error.
     """
     if len(sizes) < FLOOR_FROM:
         return False, False
@@ -100,7 +117,8 @@ def _floor_evidence(sizes: Array, logs: Array, log_power: float) -> tuple[bool, 
     n_cells, n_coefficients = int(present.sum()), 2 * len(cells)
     if aicc(rest, n_cells, n_coefficients + 1) < aicc(square, n_cells, n_coefficients):
         return True, False
-    return False, square - rest > rest / max(n_cells - n_coefficients - 1, 1) + 1e-20
+    spare = 0.0 if len(cells) == 1 else rest / max(n_cells - n_coefficients - 1, 1)
+    return False, square - rest > spare + 1e-20
 
 
 def _estimate(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: float, *, with_floor: bool) -> Estimate:
@@ -123,8 +141,8 @@ def _estimate(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: fl
     on_floor[kept] = law.share[0] < 1 - FLOOR_SHARE
     return Estimate(
         value=value, interval=(value - half, value + half), floor=float(np.exp(law.log_floor[0])), floor_in_doubt=False,
-        kept=kept, on_floor=on_floor, per_draw=_at(present, own_exponents), replicates=_at(present, replicates),
-        parts=parts, seed_variance=seeds, drift=drift, drift_level=drift_level,
+        floor_untested=False, kept=kept, on_floor=on_floor, per_draw=_at(present, own_exponents),
+        replicates=_at(present, replicates), parts=parts, seed_variance=seeds, drift=drift, drift_level=drift_level,
         constant=math.exp(float(law.coefficients[0, 0]) + value * float(x.mean())),
     )  # fmt: skip
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from approxrates.rates.base import Array, Mask, Rate, listed
-from approxrates.rates.cells import cell_centres, checked
+from approxrates.rates.cells import best_below_median, cell_centres, checked
 from approxrates.rates.estimate import FLOOR_FROM, MIN_SIZES, Estimate, estimate
 
 MIN_SPAN = 8.0
@@ -20,6 +21,10 @@ DRIFT = 0.05
 LEVEL = 0.05
 RESIDUAL_DRIFT = 0.1
 """After sizes were left out for a drift, what remains of it (times ``max(1, p)``) must be below this."""
+MIN_DRAWS = 3
+"""Draws from which on their scatter can be told: two that agree by luck give a narrow interval."""
+STRAY = 0.02
+"""How much the best over seeds may add to the slope by growing or shrinking scatter before the interval is widened."""
 UNTESTED_DRIFT = 0.25
 """So must any drift (times ``max(1, p)``) of one draw with fewer than six sizes, too few to test or to fit a floor."""
 
@@ -37,13 +42,15 @@ def fit_rate(
     The law is fitted robustly to log errors. With six sizes or more a floor is always tried, and kept if the corrected
     Akaike criterion prefers it; if it does not, but cannot exclude one, the interval covers both laws. Small sizes are
     left out one by one while the local slope drifts (a test of curvature at 5 %, and a change of slope above 0.05);
-    what was left out and why is in ``reasons``. The exponent ``q`` is given, never fitted: over two decades ``p`` and
-    ``q`` cannot be told apart.
+    what was left out and why is in ``reasons``. With fewer sizes no floor can be fitted; if the curve flattens, the
+    interval reaches up to the local slope at the small end. The exponent ``q`` is given, never fitted: over two decades
+    ``p`` and ``q`` cannot be told apart.
 
     The 95 % interval is Student's t over target draws (leave-one-draw-out pseudo-values) plus the scatter between sizes
     that all draws share, and never narrower than the scatter of seeds within the draws; with one draw it is Student's t
-    over the residuals. A rate is "undetermined" if the interval is wider than ``0.25 max(1, p)`` to either side or
-    reaches 0, if the slope still drifts, or if fewer than four sizes or less than a factor of 8 in size remain.
+    over the residuals. It is an interval for the slope over the sizes used, not for an asymptotic exponent. A rate is
+    "undetermined" if the interval is longer than ``0.5 max(1, p)`` or reaches 0, if there are two target draws, if the
+    slope still drifts, or if fewer than four sizes or less than a factor of 8 in size remain.
 
     Args:
         n_params: Sizes, shape ``(k,)``, greater than 1 and strictly increasing.
@@ -75,6 +82,9 @@ def fit_rate(
     if kept.sum() >= MIN_SIZES:
         found = _settle(sizes, logs, noise, kept, float(log_power))
         reasons += _account(sizes, kept, found, _first(sizes, logs, noise, kept, found, float(log_power)))
+        if statistic == "best":
+            found, remarks = _despite_best(found, best_below_median(sizes, cube, found.used))
+            reasons += remarks
         failures = _shortcomings(sizes, kept, found)
     else:
         failures = [f"Only {kept.sum()} sizes with errors may be used; a rate needs at least four."]
@@ -94,6 +104,19 @@ def _settle(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: floa
 def _first(sizes: Array, logs: Array, noise: Array, kept: Mask, found: Estimate, log_power: float) -> Estimate:
     """The estimate before anything was left out."""
     return found if (found.kept == kept).all() else estimate(sizes, logs, noise, kept, log_power)
+
+
+def _despite_best(found: Estimate, stray: float) -> tuple[Estimate, list[str]]:
+    """The interval reaching to the slope without what scatter that depends on the size adds to the best over seeds."""
+    if abs(stray) <= STRAY:
+        return found, []
+    way, (low, high) = "grows" if stray > 0 else "shrinks", found.interval
+    wider = (low - max(stray, 0.0), high + max(-stray, 0.0))
+    remark = (
+        f"The scatter of the seeds {way} with size, which by itself changes the slope of the best by {stray:+.3f}; "
+        "the interval is widened by it. The median is free of it."
+    )
+    return replace(found, interval=wider), [remark]
 
 
 def _drifts(found: Estimate) -> bool:
@@ -142,6 +165,11 @@ def _account(sizes: Array, kept: Mask, found: Estimate, first: Estimate) -> list
         )
     if found.floor_in_doubt:
         account.append("A floor is neither needed nor excluded: the interval covers the law with and without one.")
+    if found.floor_untested:
+        account.append(
+            f"A floor cannot be fitted to fewer than {FLOOR_FROM} sizes, and the curve flattens: "
+            "the interval reaches up to the local slope of the smallest sizes."
+        )
     return account
 
 
@@ -157,6 +185,9 @@ def _shortcomings(sizes: Array, kept: Mask, found: Estimate) -> list[str]:
             f"The curve {way}: its local slope changes by {found.drift:+.2f} over the sizes left. "
             "This is not one power law yet; add larger sizes."
         )
+    draws = int(np.isfinite(found.replicates).sum())
+    if 0 < draws < MIN_DRAWS:
+        short.append(f"There are {draws} target draws; their scatter needs at least {MIN_DRAWS}. Add draws.")
     if len(used) < MIN_SIZES:
         short.append(f"Only {len(used)} sizes lie above the floor; a rate needs at least four.")
     elif used[-1] / used[0] < MIN_SPAN * (1 - 1e-9):
