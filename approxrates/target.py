@@ -132,6 +132,8 @@ class Target:
         interpolation_gap: For ``dim == 1``: ``level -> bound`` on the sup distance, over every cell
             ``[j, j+1] * base**-level``, between the target and its linear interpolant at the two ends; or None if none
             is proven.
+        evaluation_ulps: How far float64 values are from exact ones at most, in units of ``2**-53`` times the largest
+            value: assumed by certified errors, not proven.
         samples: For targets given by data: ``(x, y)`` of shapes ``(n, dim)`` and ``(n,)``.
     """
 
@@ -144,6 +146,7 @@ class Target:
     base: int = 2
     interpolation_gap: Callable[[int], float] | None = field(default=None, repr=False)
     samples: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(default=None, repr=False)
+    evaluation_ulps: float = 4.0
 
     @property
     def dim(self) -> int:

@@ -299,3 +299,12 @@ def test_arguments_out_of_range_are_refused_in_one_line(family, arguments, error
     with pytest.raises(error, match=message) as caught:
         make[family](**arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("family", "smoothness"), [("bump_tree", 5.5), ("bump_tree", 1.5), ("takagi", 0.5)])
+def test_float_values_are_as_close_to_exact_ones_as_the_target_says(family, smoothness):
+    target = GENERATORS[family](smoothness)
+    x = np.random.default_rng(0).random(60)
+    values = target(x)
+    off = max(abs(float(e - Fraction(v))) for e, v in zip(target.exact(x), values, strict=True))
+    assert off <= target.evaluation_ulps * 2.0**-53 * np.abs(values).max()

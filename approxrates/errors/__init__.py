@@ -32,9 +32,9 @@ def approximation_error(
 
     A piecewise-linear network in d = 1 is followed through all its break-points, and the sup is enclosed by branch and
     bound over b-adic cells, certified if the target has a proven interpolation gap: up to the target's own float64
-    evaluation, taken as good to ``4 u max|f|``, and to first order in the unit round-off ``u``. Everything else is
-    measured on a refined b-adic grid with endpoints and corners, uncertified. Data targets are measured on their
-    points.
+    evaluation, taken as good to ``target.evaluation_ulps`` times ``u max|f|``, and to first order in the unit round-off
+    ``u``. Everything else is measured on a refined b-adic grid with endpoints and corners, uncertified. Data targets
+    are measured on their points.
 
     Args:
         network: One output, ``network.dim == target.dim``. Weights that are not finite give ``sup = (inf, inf)``.
@@ -196,7 +196,7 @@ def _by_break_points(
     else:
         points, weights, values = shared
     difference = np.abs(values - pieces(points[:, 0]))
-    allowance = pieces.rounding + 4.0 * UNIT * float(np.abs(values).max()) + _position_error(target)
+    allowance = pieces.rounding + target.evaluation_ulps * UNIT * float(np.abs(values).max()) + _position_error(target)
     known = math.isfinite(allowance)
     lower, upper = (max(0.0, bracket.lower - allowance) if known else bracket.lower), bracket.upper + allowance
     certified = known and target.interpolation_gap is not None

@@ -70,5 +70,6 @@ def faber_tree(smoothness: float, dim: int = 1, seed: int = 0, levels: int = bas
         exact_evaluate=tree.exact,
         tail_bound=base.tail_sum(2, r, levels),
         base=2,
+        evaluation_ulps=8.0,
         interpolation_gap=base.gap_function(2, [float(a) for a in heights], base.affine_pieces) if d == 1 else None,
     )
