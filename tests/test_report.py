@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import approxrates as ar
 from approxrates.records import records_from_table
 from approxrates.report import write_gallery, write_report
 from approxrates.report.assets import FIGURES, inline_svg
@@ -399,3 +400,16 @@ def test_in_short_says_that_nothing_was_learnt_and_why():
     assert few[0].startswith("Nothing was learnt about rates: a rate needs errors at four sizes")
     assert "(3 sizes at most)" in few[0]
     assert not any("Nothing was learnt" in line for line in summary_lines(records_from_table(frame)))
+
+
+def test_the_command_to_regenerate_holds_the_overrides(tmp_path):
+    (tmp_path / "study.toml").write_text(
+        'name = "t"\n[[targets]]\nname = "faber_tree"\nsmoothness = 0.5\ndim = 1\n'
+        '[[constructions]]\nname = "interpolation"\nn_params = [11, 23, 47, 95]\n'
+    )
+    study = ar.Study.from_toml(tmp_path / "study.toml", overrides={"constructions.n_params": [23, 47, 95, 191]})
+    ar.write_report(study.run(tmp_path, progress=False))
+    assert (
+        "approxrates run study.toml --set 'constructions.n_params=[23, 47, 95, 191]'"
+        in (tmp_path / "README.md").read_text()
+    )

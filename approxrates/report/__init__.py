@@ -9,6 +9,7 @@ from approxrates import store
 from approxrates.report.assets import FIGURES, SUFFIXES, draw_figures, write_tables
 from approxrates.report.ownership import claim, refuse_foreign
 from approxrates.report.pages import gallery_page, html_page, readme_page
+from approxrates.study.standing import with_set
 
 if TYPE_CHECKING:
     from approxrates.records import Records
@@ -113,8 +114,7 @@ def _command(folder: Path) -> str:
     if not (folder / "study.toml").exists():
         return ""
     home = folder.resolve()
-    return (
-        f"approxrates run results/{home.name}/study.toml"
-        if home.parent.name == "results"
-        else "approxrates run study.toml"
-    )
+    path = f"results/{home.name}/study.toml" if home.parent.name == "results" else "study.toml"
+    selection = store.read_selection(folder)
+    options = with_set(selection.overrides) if selection is not None else ""
+    return f"approxrates run {path} {options}".strip()
