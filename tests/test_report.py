@@ -408,7 +408,9 @@ def test_the_command_to_regenerate_holds_the_overrides(tmp_path):
         '[[constructions]]\nname = "interpolation"\nn_params = [11, 23, 47, 95]\n'
     )
     study = ar.Study.from_toml(tmp_path / "study.toml", overrides={"constructions.n_params": [23, 47, 95, 191]})
-    ar.write_report(study.run(tmp_path, progress=False))
+    with pytest.warns(UserWarning, match="--set"):
+        records = study.run(tmp_path, progress=False)
+    ar.write_report(records)
     assert (
         "approxrates run study.toml --set 'constructions.n_params=[23, 47, 95, 191]'"
         in (tmp_path / "README.md").read_text()
