@@ -83,18 +83,28 @@ def _imported(where: str) -> Any:
 
 def _from_data(path: Path, record: TargetFile) -> Target:
     """Data points of a file."""
+    x, y = read_data_file(path)
+    return Target.from_data(x, y, record.regularity(), name=record.name)
+
+
+def read_data_file(path: Path) -> tuple[Any, Any]:
+    """Points and values of a ``.npz`` with arrays ``x`` and ``y``, or a ``.csv`` with the values in its last column.
+
+    Raises:
+        ValueError: If the file is of another kind, missing or damaged.
+    """
     readers = {".npz": _read_npz, ".csv": _read_csv}
     if path.suffix not in readers:
         raise ValueError(f"data must be a .csv or .npz file. Got {path.name!r}.")
     try:
-        x, y = readers[path.suffix](path)
+        return readers[path.suffix](path)
     except OSError as error:
         raise ValueError(f"data file {path} must be readable. Got {error.strerror or error}. Check the path.") from None
     except KeyError as error:
         raise ValueError(f"data file {path} must hold arrays x and y. Got {error.args[0]}.") from None
     except ValueError as error:
-        raise ValueError(f"data file {path} must hold numbers only. Got: {error}. Correct that line.") from None
-    return Target.from_data(x, y, record.regularity(), name=record.name)
+        what = str(error).splitlines()[0]
+        raise ValueError(f"data file {path} must hold numbers only. Got: {what}. Correct that line.") from None
 
 
 def _read_npz(path: Path) -> tuple[Any, Any]:
@@ -104,13 +114,20 @@ def _read_npz(path: Path) -> tuple[Any, Any]:
 
 
 def _read_csv(path: Path) -> tuple[Any, Any]:
-    """Columns of coordinates, and the values in the last one; a first line that is no row of numbers is a heading."""
+    """Columns of coordinates, and the values in the last one; a first line without any number is a heading."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    try:
-        [float(cell) for cell in lines[0].split(",")]
-    except (IndexError, ValueError):
+    if lines and not any(_is_number(cell) for cell in lines[0].split(",")):
         lines = lines[1:]
     if not lines:
         raise ValueError("no rows")
     rows = np.loadtxt(lines, delimiter=",", ndmin=2)
     return rows[:, :-1], rows[:, -1]
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a text reads as a number."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from approxrates import catalogue
+from approxrates.catalogue.targetfile import read_data_file
 from approxrates.regularity import Regularity
 from approxrates.store import canonical
 from approxrates.target import Target
@@ -161,35 +162,8 @@ def read_data(data: Any, dim: int) -> tuple[Any, Any]:
     """
     if isinstance(data, Mapping):
         return np.asarray(data["x"], dtype=np.float64), np.asarray(data["y"], dtype=np.float64)
-    path = Path(data)
-    advice = "Write a .npz with arrays x (n, dim) and y (n,), or a .csv with dim + 1 columns."
-    try:
-        if path.suffix == ".npz":
-            with np.load(path) as archive:
-                return archive["x"], archive["y"]
-        lines = path.read_text().splitlines()
-        rows = lines[1:] if lines and _is_heading(lines[0]) else lines
-        if not rows:
-            raise ValueError("it holds no rows")
-        table = np.loadtxt(rows, delimiter=",", ndmin=2)
-    except (OSError, ValueError, KeyError, UnicodeDecodeError) as problem:
-        raise ValueError(
-            f"data must be a readable file. Got {path} ({str(problem).splitlines()[0]}). {advice}"
-        ) from None
-    if table.shape[1] != dim + 1:
-        raise ValueError(f"data must have dim + 1 = {dim + 1} columns. Got {table.shape[1]} in {path}. {advice}")
-    return table[:, :dim], table[:, dim]
-
-
-def _is_heading(line: str) -> bool:
-    """Whether a line of a CSV holds names: no cell of it is a number."""
-    return not any(_is_number(cell) for cell in line.split(","))
-
-
-def _is_number(cell: str) -> bool:
-    """Whether a text reads as a number."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    x, y = read_data_file(Path(data))
+    columns = 1 if np.ndim(x) == 1 else np.shape(x)[-1]
+    if columns != dim:
+        raise ValueError(f"data must have dim = {dim} coordinates and a value. Got {columns} and a value in {data}.")
+    return x, y
