@@ -65,6 +65,7 @@ def _label_exits(ax: Axes, leaving: list[tuple[str, float]]) -> None:
             va="bottom",
             zorder=5,
             gid=_EXIT,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},  # the guide ends at its label
         )
 
 
