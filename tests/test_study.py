@@ -87,17 +87,23 @@ def test_the_default_plan_is_resolved_for_each_target():
     assert stages == {"faber_tree": ["soap"], "analytic": ["soap", "ssbfgs"]}
 
 
-def test_refits_are_the_first_draw_at_every_kth_size_from_the_top_with_four_times_the_budget():
-    refits = [r.spec for r in tiny(refit=2).runs if r.spec.get("training", {}).get("budget") == 4]
-    assert sorted(s["architecture"]["depth"] for s in refits) == [2, 4]
-    assert {s["target"]["seed"] for s in refits} == {0}
+def test_refits_are_the_first_draws_at_every_kth_size_from_the_top_with_four_times_the_budget():
+    def refits(replicas):
+        study = tiny(refit=2, replicas=replicas, targets=[tree(seed=s) for s in range(6)])
+        return [r.spec for r in study.runs if r.spec.get("training", {}).get("budget") == 4]
+
+    assert {s["architecture"]["depth"] for s in refits(4)} == {2, 4}
+    assert {s["target"]["seed"] for s in refits(4)} == {0}
+    assert {s["target"]["seed"] for s in refits(2)} == {0, 1}
+    assert {s["target"]["seed"] for s in refits(3)} == {0, 1}
+    assert len(refits(4)) == len(refits(2)) == len(refits(1)) == 2 * 4
 
 
 def test_a_refit_reaches_the_curve_as_a_mark_and_not_as_an_error(tmp_path):
     curve = tiny(refit=2, constructions=()).run(tmp_path, progress=False).families()[0]
     assert curve.errors.shape == (2, 4, 1)
     assert np.isfinite(curve.errors).all()
-    assert len(lines_of(tmp_path)) == 10
+    assert len(lines_of(tmp_path)) == 12
 
 
 def test_records_hold_one_row_per_run_and_rates_one_per_family(tmp_path):

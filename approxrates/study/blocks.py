@@ -24,6 +24,7 @@ from approxrates.target import Target
 STARTS = ("random", "constructive")
 DTYPES = ("float32", "float64")
 REFIT_BUDGET = 4
+REFIT_PAIRS = 4  # pairs of a run and its refit, below which chance decides
 MOST_RUNS = 1_000_000
 MOST_PARAMS = 10**9
 _SWEEPABLE = ("plan", "start", "seed", "dtype", "n_points", "budget")
@@ -96,16 +97,20 @@ class Block:
             yield Run(run_id(spec), spec, plan=label)
 
     def _refitted(self) -> set[tuple[FixedWidth | FixedDepth, str]]:
-        """Architectures and first draws that are trained again with a larger budget: every k-th size from the top."""
+        """Architectures and first draws that are trained again with a larger budget: every k-th size from the top.
+
+        As many draws as it takes for four pairs of a run and its refit.
+        """
         if not self.refit:
             return set()
         families = size_families(self.shapes)
         chosen = [a for family in families for a in family[::-1][:: self.refit]]
-        first: dict[str, str] = {}
+        laws: dict[str, list[str]] = {}
         for sourced in self.targets:
             law = canonical({k: v for k, v in identity_of(sourced.target).items() if k != "seed"})
-            first.setdefault(law, sourced.key)
-        return {(arch, key) for arch in chosen for key in first.values()}
+            laws.setdefault(law, []).append(sourced.key)
+        n_draws = -(-REFIT_PAIRS // self.replicas)
+        return {(arch, key) for arch in chosen for keys in laws.values() for key in keys[:n_draws]}
 
     def tables(self, folder: Path | None) -> dict[str, Any]:
         """The block as the tables of a study file."""
