@@ -60,7 +60,7 @@ def _panels(items: Sequence[Target]) -> list[Axes]:
     columns = min(3, len(items))
     rows = math.ceil(len(items) / columns)
     square = any(t.dim > 1 for t in items)
-    width, height = (2.75, 2.75) if square else (2.85, 1.95)
+    width, height = (2.75, 2.75) if square else (2.85, 2.1)
     figure = new_figure(columns * width, rows * height)
     grid = figure.add_gridspec(
         rows,
@@ -70,7 +70,7 @@ def _panels(items: Sequence[Target]) -> list[Axes]:
         top=1 - 0.28 / (rows * height),
         bottom=0.36 / (rows * height),
         wspace=0.2,
-        hspace=0.34,
+        hspace=0.5,
     )
     return [figure.add_subplot(grid[i // columns, i % columns]) for i in range(len(items))]
 
