@@ -72,3 +72,21 @@ def test_training_never_beats_what_a_free_knot_spline_of_as_many_pieces_can_do()
         error = ar.approximation_error(network, target)
         level = int(np.floor(np.log2(error.pieces))) + 1
         assert error.sup[1] >= 2 ** (-0.5 * level) / 2
+
+
+@pytest.mark.parametrize(("smoothness", "slope"), [(0.25, 0.233), (0.5, 0.492), (0.75, 0.745)])
+def test_interpolants_of_trees_have_the_slopes_of_their_extreme_values(smoothness, slope):
+    """On the finest meshes nothing can be dropped before a point near the maximum is known: the bracket must still close."""
+    cells, slopes = 2 ** np.arange(4, 12), []
+    for seed in (0, 1):
+        target = ar.load_target("faber_tree", smoothness=smoothness, dim=1, seed=seed)
+        errors = [
+            ar.approximation_error(ar.construct("interpolation", target, n_params=10**5, cells=int(n)), target)
+            for n in cells
+        ]
+        assert all(error.gap < 5e-4 for error in errors)
+        lower, upper = np.array([error.sup for error in errors]).T
+        assert (lower >= cells**-smoothness / 2).all()
+        assert (upper <= cells**-smoothness * (2 / 3) / (1 - 2**-smoothness) * 1.001).all()
+        slopes.append(-np.polyfit(np.log(cells), np.log(lower), 1)[0])
+    assert np.mean(slopes) == pytest.approx(slope, abs=0.02)

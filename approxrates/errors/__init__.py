@@ -21,7 +21,6 @@ __all__ = ["ApproximationError", "approximation_error", "approximation_errors"]
 
 _TOLERANCE = 4e-4
 """Relative width of the sup enclosure from break-points, however large ``gap`` is: ``lower`` is at least .9995 sup."""
-_BUDGET = 200_000
 _BATCH = 32
 
 
@@ -97,7 +96,7 @@ def approximation_errors(
         results |= dict(zip(chunk, _on_grid([networks[i] for i in chunk], target, budget), strict=True))
     shared = _shared_rule(target) if bent and not _by_pieces(target) else None
     for chunk in _chunks({i: start_level([pieces], max(2, target.base)) for i, pieces in bent.items()}):
-        found = enclose([bent[i] for i in chunk], target, min(gap, _TOLERANCE), budget or _BUDGET)
+        found = enclose([bent[i] for i in chunk], target, min(gap, _TOLERANCE), budget)
         for i, bracket in zip(chunk, found, strict=True):
             results[i] = _by_break_points(bent[i], bracket, target, shared)
     return [results[i] for i in range(len(networks))]

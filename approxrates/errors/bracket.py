@@ -22,6 +22,11 @@ from approxrates.target import Target
 _FINEST = 52  # bits of position that a float64 number in [0, 1] resolves
 _SHARP = 1e-15
 """Relative width for targets whose gap falls like that of C^2: few parts stay open on a level, so it costs little."""
+_BEAM, _BEAM_SHARE = (
+    64,
+    8,
+)  # parts of a network followed down at once: so many, or one in so many cells of the first level
+_BUDGET, _PER_CELL = 200_000, 128  # target evaluations where no budget is given: in all, or per cell of the first level
 _CHILDREN = 8  # parts that a cell is cut into in later steps, at most
 
 
@@ -57,8 +62,8 @@ class _Parts:
 class _Search:
     """One run of branch and bound over a batch."""
 
-    def __init__(self, pieces: Sequence[Pieces], target: Target, tolerance: float, budget: int) -> None:
-        self.pieces, self.target, self.tolerance, self.budget = pieces, target, tolerance, budget
+    def __init__(self, pieces: Sequence[Pieces], target: Target, tolerance: float, budget: int | None) -> None:
+        self.pieces, self.target, self.tolerance = pieces, target, tolerance
         self.base = max(2, target.base)
         self.finest = int(_FINEST * math.log(2) / math.log(self.base))
         n = len(pieces)
@@ -69,6 +74,7 @@ class _Search:
         self.scale = 1.0
         self.level = start_level(pieces, self.base)
         self.reached[:] = self.level
+        self.budget = budget or max(_BUDGET, _PER_CELL * self.base**self.level)
         gap = target.interpolation_gap
         self.is_smooth = gap is not None and gap(self.level + 1) <= gap(self.level) * self.base**-1.9
         if self.is_smooth:
@@ -78,6 +84,7 @@ class _Search:
         """Brackets of all networks."""
         parts = self._start()
         bounds, steps = self._bounds(parts), 0
+        self._dive(parts, bounds)
         while True:
             parts, bounds = self._drop(parts, bounds)
             if not len(bounds) or self.level >= self.finest:
@@ -140,6 +147,22 @@ class _Search:
         keep = (bounds > enough[parts.owner]) & (self.n_evaluations[parts.owner] < self.budget)
         np.maximum.at(self.dropped, parts.owner[~keep], bounds[~keep])
         return parts.take(keep), bounds[keep]
+
+    def _dive(self, parts: _Parts, bounds: Array) -> None:
+        """Raise the lower ends: follow the most promising parts of each network to the finest level.
+
+        On rough targets nothing can be dropped on the coarse levels until a point near the maximum is known, and a
+        search level by level would spend its budget before it comes to one.
+        """
+        level, beam = self.level, max(_BEAM, self.base**self.level // _BEAM_SHARE)
+        while self.level < self.finest and not self.is_smooth:
+            # The bounds of one level differ by what is known of the errors only, for the gap is the same.
+            order = np.lexsort((-bounds, parts.owner))
+            first = np.searchsorted(parts.owner[order], parts.owner[order])
+            parts = parts.take(order[np.arange(len(order)) - first < beam])
+            parts = self._refine(parts, self.level + self._stride(2))
+            bounds = self._bounds(parts)
+        self.level = level
 
     def _stride(self, steps: int) -> int:
         """Levels to go down at once: few parts are open after two steps, and then calls cost more than points."""
@@ -211,7 +234,7 @@ def start_level(pieces: Sequence[Pieces], base: int) -> int:
     return max(2, math.ceil(math.log(min(wanted, 2.0**16)) / math.log(base) - 1e-9))
 
 
-def enclose(pieces: Sequence[Pieces], target: Target, tolerance: float, budget: int) -> list[Bracket]:
+def enclose(pieces: Sequence[Pieces], target: Target, tolerance: float, budget: int | None = None) -> list[Bracket]:
     """Brackets of ``sup |f - g|`` for each piecewise-linear function ``g``.
 
     The bracket of a function does not depend on the others of the batch, if all have the same :func:`start_level`.
@@ -221,6 +244,6 @@ def enclose(pieces: Sequence[Pieces], target: Target, tolerance: float, budget: 
         target: ``dim == 1``. Without a proven ``interpolation_gap`` the upper ends are estimates.
         tolerance: Relative width at which to stop.
         budget: Target evaluations per function after which to stop (one more level may be begun); the bracket is then
-            wider.
+            wider. By default 200,000, or 128 for each cell of the first level if that is more.
     """
     return _Search(pieces, target, tolerance, budget).run()
