@@ -104,7 +104,9 @@ def _show_rates(records: Records) -> None:
     rows = [("target", "r", "family", "rate [low, high]", "rho", "place")]
     for curve, (_, row) in zip(records.families(), table.iterrows(), strict=True):
         target = str(curve.key.get("target"))
-        family = curve.label.removeprefix(f"{target}, ")
+        family = (
+            ", ".join(p for p in curve.label.split(", ") if p != target and not p.startswith("r = ")) or curve.label
+        )
         rows.append((target, _short(curve.key.get("smoothness")), family, *_rate_cells(row)))
     widths = [min(max(len(r[i]) for r in rows), most) for i, most in enumerate((18, 5, 30, 22, 5, 20))]
     for cells in rows:
@@ -117,7 +119,7 @@ def _rate_cells(row: Any) -> tuple[str, str, str]:
     if not math.isfinite(row["rate"]):
         return "-", "-", str(row["verdict"])
     rate = f"{row['rate']:.3f} [{row['rate_low']:.2f}, {row['rate_high']:.2f}]"
-    return rate, _short(row["rho"]), str(row["label"] or row["verdict"])
+    return rate, _short(row["rho"]), row["label"] if isinstance(row["label"], str) else "-"
 
 
 def _short(value: Any) -> str:
