@@ -13,25 +13,11 @@ from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, NullFormatt
 from approxrates.plots.families import brief, law_name, readable
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import OKABE_ITO, check_arguments, new_figure, styled
+from approxrates.records import CONTRAST_COLUMNS, Records
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from approxrates.records import Records
-
-_RESULTS = {
-    "a",
-    "b",
-    "rate_a",
-    "rate_b",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "error_ratio",
-    "ratio_low",
-    "ratio_high",
-    "n_draws",
-}
 MOST_PAIRS = 6  # contrasts per target up to which all pairs are drawn; beyond, only those with the first value
 ROW = 0.175  # inches
 APART, TOGETHER, ZERO = OKABE_ITO[0][0], "#8A8A8A", "#444444"
@@ -97,7 +83,7 @@ def plot_comparison(records: Records, column: str = "activation", ax: Axes | Non
 
 def _lines(frame: pd.DataFrame, options: Mapping[Any, Any]) -> list[tuple[str, Mapping[str, Any] | None]]:
     """Lines of the plot from top to bottom: a heading per target law (no row), then one line per contrast."""
-    keys = [c for c in frame.columns if c not in _RESULTS]
+    keys = [c for c in frame.columns if c not in CONTRAST_COLUMNS]
     groups: dict[str, list[Mapping[str, Any]]] = {}
     varying = [
         c

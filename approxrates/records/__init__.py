@@ -19,7 +19,7 @@ from approxrates.regularity import Regularity
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FRAME_COLUMNS", "FamilyCurve", "Records", "load_records", "records_from_table"]
+__all__ = ["CONTRAST_COLUMNS", "FRAME_COLUMNS", "FamilyCurve", "Records", "load_records", "records_from_table"]
 
 
 class Records:
@@ -131,7 +131,7 @@ class Records:
                 contrast = _contrast(a, b, column)
                 if contrast is not None:
                     contrasts.append({c: a.key.get(c) for c in shown} | contrast)
-        return pd.DataFrame(contrasts, columns=[*shown, *_CONTRAST_COLUMNS])
+        return pd.DataFrame(contrasts, columns=[*shown, *CONTRAST_COLUMNS])
 
     def _regularity_of(self, row: Mapping[str, Any]) -> Regularity:
         """Regularity of the target of a row: as its family claims today, else as the run stored it."""
@@ -147,7 +147,7 @@ _TRAINED_ONLY = ("construction", "architecture", "start", "plan", "dtype", "n_po
 _ASIDE: dict[str, tuple[str, ...]] = {"method": _TRAINED_ONLY, "construction": (*_TRAINED_ONLY, "method")}
 """Columns that only one side of such a contrast can have, so that they do not keep the sides apart."""
 
-_CONTRAST_COLUMNS = (
+CONTRAST_COLUMNS = (
     "a",
     "b",
     "rate_a",
