@@ -275,7 +275,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Results folder.")] = Path("results/demo"),
     workers: WorkersOption = 2,
 ) -> None:
-    """Run a real study of about two minutes: trained and constructed networks on a rough and a smooth target."""
+    """Run a real study of about a minute: trained and constructed networks on a rough and a smooth target."""
     from approxrates.study import Study
 
     _finish(Study.from_toml(DEMO).run(out, workers=workers), out)
