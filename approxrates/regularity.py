@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 RegularityClass = Literal[
     "holder", "zygmund", "lipschitz-log", "besov", "sobolev", "polynomial", "analytic", "constant"
 ]
-CLASSES: tuple[str, ...] = RegularityClass.__args__  # type: ignore[attr-defined]
+CLASSES: tuple[str, ...] = get_args(RegularityClass)
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,9 @@ def inline_svg(path: Path, title: str, prefix: str) -> str:
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     head, _, body = text.partition(">")
     head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)
-    width = float(re.search(r'viewBox="[-\d.]+ [-\d.]+ ([\d.]+)', head)[1])  # type: ignore[index]
+    box = re.search(r'viewBox="[-\d.]+ [-\d.]+ ([\d.]+)', head)
+    assert box is not None, "matplotlib writes a viewBox"
+    width = float(box[1])
     body = re.sub(r'\bid="', f'id="{prefix}-', body)
     body = re.sub(r'(href="|url\()#', rf"\1#{prefix}-", body)
     return f'\n{head} role="img" style="max-width:{width * 4 / 3:.0f}px"><title>{title}</title>{body.strip()}\n'
