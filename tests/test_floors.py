@@ -12,15 +12,16 @@ PACKAGE = Path(__file__).parent.parent / "approxrates"
 # Modules and packages, lowest floor first. A module imports only from lower floors; the files of one package may not
 # import each other in a circle.
 FLOORS = [
-    ["regularity", "theory", "activations", "sampling", "seeds", "rates", "store", "layers", "axes"],
+    ["regularity", "theory", "activations", "sampling", "seeds", "rates", "store", "layers", "axes", "taylor"],
     ["target", "phase", "objectives", "arithmetic", "initialisation"],
-    ["network", "generators", "architecture"],
+    ["network", "generators", "architecture", "approximant"],
     ["errors", "catalogue"],
     ["constructions", "training", "engines"],
     ["spec"],
     ["execution", "records"],
     ["study", "plots"],
     ["report"],
+    ["calibration"],
     ["__init__"],
     ["cli"],
     ["__main__"],
