@@ -21,7 +21,8 @@ class Calibration:
         repetitions: Repetitions of the committed results.
         run: ``(repetitions, seed) -> table``, one row per setting, plain numbers and texts; deterministic.
         verdicts: ``table -> sentences``: what came out, one sentence each, beginning with "reached:" or "missed:".
-        draw: ``(ax, table)``: draws the figure with the functions of ``plots``; None for a table alone.
+        draw: ``(table, ax=None) -> Axes``: draws the figure, a function of ``plots`` (it makes its own figure without
+            ``ax``); None for a table alone.
     """
 
     name: str
@@ -30,4 +31,4 @@ class Calibration:
     repetitions: int
     run: Callable[[int, int], pd.DataFrame]
     verdicts: Callable[[pd.DataFrame], list[str]]
-    draw: Callable[[Any, pd.DataFrame], Any] | None = None
+    draw: Callable[[pd.DataFrame], Any] | None = None
