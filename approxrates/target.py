@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from approxrates.regularity import Regularity
+from approxrates.taylor import TaylorModel
 
 Point = tuple[Fraction, ...]
 
@@ -99,6 +100,28 @@ class _CheckedFunction:
 
 
 @dataclass(frozen=True)
+class _CheckedGradient:
+    """A user's first derivatives, checked at every call."""
+
+    function: Callable[[NDArray[np.float64]], Any]
+    label: str
+    dim: int
+
+    def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """First derivatives, ``(n, dim) -> (n, dim)``."""
+        slopes = float_array(self.label, self.function(x))
+        if slopes.ndim == 1 and self.dim == 1:
+            slopes = slopes[:, None]
+        if slopes.shape != x.shape:
+            need = f"(n, {self.dim}) to (n, {self.dim})"
+            raise ValueError(f"{self.label} must map {need}. Got shape {slopes.shape} for n={len(x)}.")
+        if not np.all(np.isfinite(slopes)):
+            bad = x[int(np.flatnonzero(~np.isfinite(slopes).all(axis=1))[0])].tolist()
+            raise ValueError(f"{self.label} must be finite on [0, 1]^{self.dim}. Got another value at x={bad}.")
+        return slopes
+
+
+@dataclass(frozen=True)
 class _Lookup:
     """Values at data points, found by the bytes of their coordinates."""
 
@@ -134,6 +157,11 @@ class Target:
             is proven.
         evaluation_ulps: How far float64 values are from exact ones at most, in units of ``2**-53`` times the largest
             value: assumed by certified errors, not proven.
+        enclosure: ``(level, cells of shape (n, dim)) -> TaylorModel`` of the target on the b-adic cells
+            ``prod_i [j_i, j_i + 1] * base**-level``, ``base**level <= 2**52``, rounding counted: a proof; or None.
+        evaluation_error: Proven bound on ``|float64 value - exact value|`` anywhere on the cube, if numpy's elementary
+            functions are good to 4 units in the last place; None where nothing is known.
+        gradient: First derivatives, ``(n, dim) -> (n, dim)``, for targets smoother than 1; or None.
         samples: For targets given by data: ``(x, y)`` of shapes ``(n, dim)`` and ``(n,)``.
     """
 
@@ -147,6 +175,9 @@ class Target:
     interpolation_gap: Callable[[int], float] | None = field(default=None, repr=False)
     samples: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(default=None, repr=False)
     evaluation_ulps: float = 4.0
+    enclosure: Callable[[int, NDArray[np.int64]], TaylorModel] | None = field(default=None, repr=False)
+    evaluation_error: float | None = None
+    gradient: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = field(default=None, repr=False)
 
     @property
     def dim(self) -> int:
@@ -222,19 +253,32 @@ class Target:
 
     @classmethod
     def from_callable(
-        cls, function: Callable[[NDArray[np.float64]], Any], regularity: Regularity, *, name: str | None = None
+        cls,
+        function: Callable[[NDArray[np.float64]], Any],
+        regularity: Regularity,
+        *,
+        name: str | None = None,
+        gradient: Callable[[NDArray[np.float64]], Any] | None = None,
     ) -> Target:
         """A target from any vectorised function of a numpy array ``(n, dim)``.
 
         The function is tried on a few points, so that a wrong shape or a NaN is found before any training. In a study,
         the function must be importable: it is named ``module:function``.
 
+        Args:
+            function: Values, ``(n, dim) -> (n,)``.
+            regularity: What is claimed about the smoothness.
+            name: Label for tables and figures.
+            gradient: First derivatives, ``(n, dim) -> (n, dim)``; errors of derivatives need them.
+
         Raises:
-            TypeError: If ``function`` is not callable or ``regularity`` is not a Regularity.
+            TypeError: If ``function`` or ``gradient`` is not callable, or ``regularity`` is not a Regularity.
             ValueError: If it raises, or returns a wrong shape or values that are not finite.
         """
         if not callable(function):
             raise TypeError(f"function must be callable. Got {type(function).__name__}.")
+        if gradient is not None and not callable(gradient):
+            raise TypeError(f"gradient must be callable or None. Got {type(gradient).__name__}. Leave it out.")
         regularity = _checked(regularity)
         module = getattr(function, "__module__", "")
         qualname = getattr(function, "__qualname__", type(function).__name__)
@@ -243,13 +287,17 @@ class Target:
         evaluate = _CheckedFunction(function, str(label), dim)
         varied = min(dim, 3)
         corners = np.stack(np.meshgrid(*[[0.0, 0.5, 1.0]] * varied, indexing="ij"), axis=-1).reshape(-1, varied)
-        evaluate(np.pad(corners, ((0, 0), (0, dim - varied))))
+        probes = np.pad(corners, ((0, 0), (0, dim - varied)))
+        evaluate(probes)
+        slopes = None if gradient is None else _CheckedGradient(gradient, f"gradient of {label}", dim)
+        if slopes is not None:
+            slopes(probes)
         parameters = {"callable": f"{module}:{qualname}", **_claimed(regularity)}
         if regularity.information_rich:
             parameters["information_rich"] = True
         if name is not None:
             parameters["label"] = name
-        return cls(name=str(label), regularity=regularity, parameters=parameters, evaluate=evaluate)
+        return cls(name=str(label), regularity=regularity, parameters=parameters, evaluate=evaluate, gradient=slopes)
 
     @classmethod
     def from_data(cls, x: Any, y: Any, regularity: Regularity, *, name: str = "data") -> Target:
