@@ -26,7 +26,8 @@ def test_a_calibration_is_known_by_the_name_of_its_module(name):
 def test_a_toy_run_of_every_calibration_writes_its_pages_and_repeats_itself(name, tmp_path):
     first = calibrate(name, tmp_path / "a", repetitions=3)
     second = calibrate(name, tmp_path / "b", repetitions=3)
-    assert first and all(line.startswith(("reached:", "missed:")) for line in first)
+    assert first
+    assert all(line.startswith(("reached:", "missed:")) for line in first)
     timed = [c for c in pd.read_csv(tmp_path / "a" / "table.csv").columns if "seconds" in c]
     tables = [pd.read_csv(tmp_path / side / "table.csv").drop(columns=timed) for side in "ab"]
     pd.testing.assert_frame_equal(*tables)
@@ -38,7 +39,8 @@ def test_a_toy_run_of_every_calibration_writes_its_pages_and_repeats_itself(name
 def test_a_page_holds_the_table_and_the_verdicts(tmp_path):
     write_pages(TOY, tmp_path, 5, 0)
     page = (tmp_path / "README.md").read_text()
-    assert "- reached: 2 settings." in page and "| b\\|c | – | 0 |" in page
+    assert "- reached: 2 settings." in page
+    assert "| b\\|c | – | 0 |" in page
     assert "--repetitions" not in page
 
 
@@ -54,9 +56,9 @@ def test_numbers_are_shown_to_three_digits():
 
 
 def test_bad_input_is_refused_before_anything_runs(tmp_path):
-    with pytest.raises(ValueError, match="calibration must be one of coverage, model-choice, certificates. Got 'x'"):
+    with pytest.raises(ValueError, match=r"calibration must be one of coverage, model-choice, certificates\. Got 'x'"):
         calibrate("x", tmp_path)
-    with pytest.raises(ValueError, match="repetitions must be at least 2. Got repetitions=1"):
+    with pytest.raises(ValueError, match=r"repetitions must be at least 2\. Got repetitions=1"):
         calibrate("coverage", tmp_path, repetitions=1)
     with pytest.raises(TypeError, match="repetitions must be an integer"):
         calibrate("coverage", tmp_path, repetitions="many")
