@@ -25,7 +25,7 @@ _BATCH = 32
 
 
 def approximation_error(
-    network: Network, target: Target, gap: float = 0.05, budget: int | None = None
+    network: Network, target: Target, gap: float = 0.05, budget: int | None = None, *, certify: bool = True
 ) -> ApproximationError:
     """Sup and L2 distance of a network to a target on the unit cube.
 
@@ -55,11 +55,16 @@ def approximation_error(
         >>> f"{error.sup[0]:.6f}", f"{8**-2 / 4:.6f}", error.pieces, error.method
         ('0.003906', '0.003906', 8, 'break-points')
     """
-    return approximation_errors([network], target, gap, budget)[0]
+    return approximation_errors([network], target, gap, budget, certify=certify)[0]
 
 
 def approximation_errors(
-    networks: Sequence[Network], target: Target, gap: float = 0.05, budget: int | None = None
+    networks: Sequence[Network],
+    target: Target,
+    gap: float = 0.05,
+    budget: int | None = None,
+    *,
+    certify: bool = True,
 ) -> list[ApproximationError]:
     """The same for many networks and one target, with its values on common points computed once.
 

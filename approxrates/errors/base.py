@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Method = Literal["break-points", "grid", "data"]
+Method = Literal["break-points", "branch-and-bound", "grid", "data"]
+Ending = Literal["gap", "budget", "resolution"]
 UNIT = 2.0**-53
 """Unit round-off of float64."""
 
@@ -26,9 +27,12 @@ class ApproximationError:
         certified: Whether ``upper`` is a bound rather than an estimate.
         l2: L2 distance on the unit cube, by quadrature; for data the root mean square over the points.
         where: The point where ``lower`` is attained.
-        method: ``"break-points"`` (piecewise-linear network, d = 1), ``"grid"`` or ``"data"``.
+        method: ``"break-points"`` (piecewise linear, d = 1), ``"branch-and-bound"``, ``"grid"`` or ``"data"``.
         pieces: Number of linear pieces of the network on [0, 1], None if it is not piecewise linear or d > 1.
-        n_evaluations: Target evaluations used, those shared with other networks included.
+        n_evaluations: Target evaluations used, those shared with other networks included; a bound over a cell is one.
+        l2_error: Estimated absolute error of ``l2``; inf if there is no estimate.
+        ended_by: What ended the search for the sup: ``"gap"`` (asked for and reached), ``"budget"`` (spent) or
+            ``"resolution"`` (float64 tells no more); None for grids and data.
     """
 
     sup: tuple[float, float]
@@ -38,6 +42,8 @@ class ApproximationError:
     method: Method
     pieces: int | None
     n_evaluations: int
+    l2_error: float = math.inf
+    ended_by: Ending | None = None
 
     @property
     def gap(self) -> float:
