@@ -1,0 +1,105 @@
+"""Commands for studies and their results folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from approxrates.cli.base import (
+    FolderArg,
+    SetOption,
+    StudyArg,
+    WorkersOption,
+    app,
+    finish,
+    loaded,
+    show_rates,
+    standing,
+    tell,
+)
+
+DEMO = Path(__file__).parent.with_name("demo.toml")
+
+
+@app.command()
+def run(
+    study: StudyArg,
+    out: Annotated[Path | None, typer.Option(help="Results folder; default: where study.toml lies.")] = None,
+    workers: WorkersOption = 1,
+    set_: SetOption = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failed run.")] = False,
+    report: Annotated[bool, typer.Option(help="Write tables, figures and report.html at the end.")] = True,
+) -> None:
+    """Run a study, or the rest of it, and write its report. Safe to kill at any moment."""
+    study_, folder = loaded(study, set_)
+    records = study_.run(out or folder, workers=workers, retry_failed=retry_failed, fail_fast=fail_fast)
+    if report:
+        finish(records, out or folder)
+    else:
+        show_rates(records)
+
+
+@app.command()
+def plan(study: StudyArg, set_: SetOption = None) -> None:
+    """Show what a study would do: runs, sizes, time, the interval width to expect. Trains nothing."""
+    study_, folder = loaded(study, set_)
+    typer.echo(str(study_.plan(folder)))
+
+
+@app.command()
+def status(folder: FolderArg) -> None:
+    """Count the runs of a results folder by status."""
+    from approxrates import store
+    from approxrates.study import Study
+    from approxrates.study.standing import standing_study, with_set
+
+    study = standing_study(folder, Study.from_toml)
+    noted = store.read_selection(folder)
+    ids = study.ids if isinstance(study, store.Selection) else study.run_ids()
+    counts = store.status(folder, ids=ids)
+    typer.echo("  ".join(f"{name}: {count}" for name, count in counts.items()))
+    if isinstance(study, store.Selection):
+        tell([f"these are the runs that the last session asked for, not those of {folder / 'study.toml'}."])
+    elif noted is not None and noted.overrides:
+        tell([f"{folder / 'study.toml'} with {with_set(noted.overrides)}, as run last."])
+    tell(store.read(folder).notes)
+
+
+@app.command()
+def report(folder: FolderArg) -> None:
+    """Write tables, figures, README and report.html of a results folder anew from its stored runs."""
+    records = standing(folder)
+    tell(records.notes)
+    finish(records, folder)
+
+
+@app.command()
+def gallery(
+    results: Annotated[Path, typer.Argument(help="Folder that holds results folders.")] = Path("results"),
+) -> None:
+    """Write README.md of the results: every study with its figure and findings."""
+    from approxrates.report import write_gallery
+
+    typer.echo(str(write_gallery(results)))
+
+
+@app.command()
+def compact(folder: FolderArg) -> None:
+    """Rewrite the stored runs as one sorted file without host names, for committing."""
+    from approxrates.store import compact as store_compact
+
+    typer.echo(str(store_compact(folder)))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Results folder.")] = Path("results/demo"),
+    workers: WorkersOption = 2,
+) -> None:
+    """Run a real study of about a minute: trained and constructed networks on a rough and a smooth target."""
+    from approxrates.study import Study
+
+    finish(Study.from_toml(DEMO).run(out, workers=workers), out)
