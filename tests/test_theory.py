@@ -211,3 +211,116 @@ def test_odd_maps_from_a_sphere_of_higher_dimension_have_a_zero():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def sign_pattern_count(width, functionals, points, samples, seed=0):
+    """Distinct strict sign patterns that one-hidden-layer ReLU networks with random weights show: a lower count."""
+    rng = np.random.default_rng(seed)
+    scale = rng.choice([0.1, 1.0, 10.0], (samples, 1, 1))
+    weight, bias = rng.normal(size=(samples, width, 1)) * scale, rng.normal(size=(samples, width, 1)) * scale / 2
+    hidden = np.maximum(weight * points + bias, 0.0)
+    values = np.einsum("su,sup->sp", rng.normal(size=(samples, width)), hidden)
+    return len(np.unique(values @ functionals.T > 0, axis=0))
+
+
+@pytest.mark.parametrize(("width", "level"), [(1, 3), (2, 3), (3, 4)])
+def test_networks_show_no_more_sign_patterns_than_warren_allows(width, level):
+    points = np.arange(2 ** (level + 1) + 1) / 2 ** (level + 1)
+    differences = np.zeros((2**level, len(points)))
+    for j in range(2**level):
+        differences[j, 2 * j : 2 * j + 3] = -0.5, 1.0, -0.5
+    found = sign_pattern_count(width, differences, points, samples=200_000)
+    assert 2 * width < found <= 2 ** theory.log2_sign_patterns([width], 2**level)
+
+
+def test_warrens_bound_holds_for_affine_functions_whose_patterns_are_known():
+    # Cover (1965): n points in general position in W - 1 dimensions are split by affine functions in exactly
+    # 2 sum_(i < W) C(n - 1, i) ways; the bound of one layer is 2 (2 e n / W)^W.
+    for n_weights, n in itertools.product(range(1, 12), (12, 40, 1000)):
+        exact = 2 * sum(math.comb(n - 1, i) for i in range(n_weights))
+        assert math.log2(exact) <= 1 + n_weights * math.log2(2 * math.e * n / n_weights)
+
+
+def patterns_by_whole_numbers(widths, m, *, n_points=3, dim=1, breakpoints=1, degree=1):
+    """The product of the docs with every degree and count as a whole number."""
+    product, weights, inputs, order = 0.0, 0, dim, 1
+    for i, width in enumerate([*widths, 1]):
+        weights += (inputs + 1) * width
+        n = m if i == len(widths) else m * n_points * width * breakpoints
+        product += n if n < weights else min(n, math.log2(2) + weights * math.log2(2 * math.e * n * order / weights))
+        order, inputs = degree * order + 1, width
+    return min(m, product)
+
+
+@pytest.mark.parametrize(("breakpoints", "degree"), [(1, 1), (2, 1), (1, 2), (4, 3), (1, 0)])
+def test_sign_patterns_follow_the_product_formula(breakpoints, degree):
+    for widths, dim, m in [([5], 1, 2**9), ([7, 3, 9], 2, 2**14), ([12] * 16, 1, 2**19), ([4] * 30, 3, 2**30)]:
+        options = {"dim": dim, "breakpoints": breakpoints, "degree": degree}
+        assert theory.log2_sign_patterns(widths, m, **options) == pytest.approx(
+            patterns_by_whole_numbers(widths, m, **options), rel=1e-12
+        )
+
+
+@pytest.mark.parametrize(
+    ("widths", "n_params", "bound", "bits_bound"),
+    [([12] * 16, 2377, 2.0**-20, 2.0**-19), ([12] * 64, 9865, 2.0**-24, 2.0**-21), ([333], 1000, 2.0**-16, None)],
+    ids=["width 12 depth 16", "width 12 depth 64", "one hidden layer"],
+)
+def test_real_weights_curve_at_published_sizes(widths, n_params, bound, bits_bound):
+    # 9.5e-7, 6.0e-8 and 1.5e-5 for r = 1, A = 1; the same networks with 64-bit weights 1.9e-6 and 4.8e-7.
+    shapes = list(itertools.pairwise([1, *widths, 1]))
+    assert sum((a + 1) * b for a, b in shapes) == n_params
+    assert theory.real_weights_lower_curve(widths, 1.0) == bound
+    assert theory.real_weights_lower_curve(widths, 0.5) == pytest.approx(math.sqrt(bound / 2), rel=1e-12)
+    if bits_bound is not None:
+        assert float(theory.bits_lower_curve(n_params, 64, 1.0)) == bits_bound
+
+
+def test_real_weights_curve_lies_below_what_free_knots_can_do():
+    # One hidden layer of n units has n break-points: a bound for every network, so sharper than counting patterns.
+    for n in (1, 4, 20, 100, 333):
+        assert theory.real_weights_lower_curve([n], 0.5) <= theory.free_knot_lower_curve(n + 1, 0.5)
+
+
+def test_real_weights_level_is_the_first_with_more_signs_than_patterns():
+    for widths, dim, base in [([3], 1, 2), ([8, 8], 2, 2), ([5] * 6, 1, 4)]:
+        level = theory.real_weights_level(widths, dim=dim, base=base)
+
+        def spare(k, widths=widths, dim=dim, base=base):
+            return base ** (k * dim) - theory.log2_sign_patterns(widths, base ** (k * dim), dim=dim) - 20
+
+        assert spare(level) >= 0 > spare(level - 1)
+
+
+def test_more_layers_units_or_pieces_weaken_the_real_weights_curve():
+    level = theory.real_weights_level([8] * 4)
+    for more in ({"widths": [8] * 40}, {"widths": [80] * 4}, {"degree": 3}, {"breakpoints": 64}):
+        assert theory.real_weights_level(**({"widths": [8] * 4} | more)) >= level
+    assert theory.real_weights_level([8] * 40, degree=2) > theory.real_weights_level([8] * 40)
+    assert theory.real_weights_lower_curve([12] * 16, 0.5, levels=19) == 0.0
+
+
+def test_free_knot_curve_of_other_trees_scales_with_base_and_margin():
+    for pieces in (1, 2, 5, 16, 17, 64):
+        level = next(k for k in range(20) if 4**k > pieces - 1)
+        expected = 0.1 * 3.0 * 4.0 ** (-1.5 * level)
+        found = theory.free_knot_lower_curve(pieces, 1.5, base=4, kappa=0.1, amplitude=3.0)
+        assert found == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: theory.log2_sign_patterns([], 8), "widths must be positive"),
+        (lambda: theory.log2_sign_patterns([4, 0], 8), "widths must be positive"),
+        (lambda: theory.log2_sign_patterns([4], 0), "n_functionals must be at least 1"),
+        (lambda: theory.log2_sign_patterns([4], 8, degree=-1), "degree must be at least 0"),
+        (lambda: theory.real_weights_level([4], base=1), "base at least 2"),
+        (lambda: theory.real_weights_lower_curve([4], -1.0), "smoothness must be positive"),
+        (lambda: theory.bits_level(10, 64, dim=0), "dim must be at least 1"),
+        (lambda: theory.free_knot_lower_curve(4, 0.5, kappa=0.0), "kappa must be positive"),
+    ],
+)
+def test_bad_arguments_of_the_bounds_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
