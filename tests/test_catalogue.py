@@ -315,7 +315,7 @@ def test_numpy_numbers_are_numbers():
         ({"name": "faber_tre"}, ValueError, "Got 'faber_tre'. Did you mean faber_tree?"),
         ({"name": "unheard of"}, ValueError, "target must be one of analytic, bump_tree"),
         ({"name": ["takagi"]}, ValueError, "target must be one of"),
-        ({"smoothnes": 0.5}, ValueError, "Its parameters are smoothness, dim, seed, levels. Did you mean smoothness?"),
+        ({"smoothnes": 0.5}, ValueError, "Its parameters are smoothness, dim, seed, levels, signs. Did you mean smoothness?"),
         ({"smoothness": "rough"}, TypeError, "smoothness must be a number"),
         ({"smoothness": 1.5}, ValueError, "smoothness of faber_tree must be 0 < r < 1"),
         ({"smoothness": math.nan}, ValueError, "Got smoothness=nan"),

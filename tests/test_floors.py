@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "approxrates"
 # Modules and packages, lowest floor first. A module imports only from lower floors; the files of one package may not
 # import each other in a circle.
 FLOORS = [
-    ["regularity", "theory", "activations", "sampling", "seeds", "rates", "store", "layers", "axes", "taylor"],
+    ["regularity", "theory", "activations", "sampling", "seeds", "rates", "store", "layers", "axes", "taylor", "shipped"],
     ["target", "phase", "objectives", "arithmetic", "initialisation"],
     ["network", "generators", "architecture", "approximant"],
     ["errors", "catalogue"],

@@ -16,21 +16,10 @@ from approxrates.catalogue.claims import FamilyClaims, read_record
 from approxrates.catalogue.targetfile import TargetFile, own_target
 from approxrates.generators import GENERATORS
 from approxrates.generators.base import whole
+from approxrates.shipped import folder
 from approxrates.target import Target
 
 _COMMON = ("smoothness", "dim", "seed")
-
-
-def folder() -> Path:
-    """Where the catalogue's files are: inside an installed package, beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    places = (package / "catalogue_data", package.parent / "targets")
-    found = next((place for place in places if place.is_dir()), None)
-    if found is None:
-        raise ValueError(
-            f"the catalogue must be at {places[0]} or {places[1]}. Got neither. Install approxrates again."
-        )
-    return found
 
 
 def _claims_of(path: Path) -> FamilyClaims:

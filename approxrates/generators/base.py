@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from approxrates.seeds import hash_sign, hash_signs
+from approxrates.generators.signs import AllPlus, Signs
 from approxrates.target import Point
 
 RECIPE = 1  # part of a run's identity: raise it when the values of any family change
@@ -23,7 +23,6 @@ ROUND_UP = 1.0 + 1e-12  # makes a bound computed in float64 an upper bound
 _MANTISSA_BITS = 60
 _GRID_BITS = 53
 _CHUNK = 16_384  # points per pass: the half-dozen work arrays of a pass stay in the second-level cache
-_TABLE_CELLS = 1 << 16  # levels with at most so many cells keep their signs in a table
 
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
@@ -183,20 +182,20 @@ class BumpSum:
         base: Cells of level ``k`` have side ``base ** -k``.
         dim: Number of coordinates.
         amplitudes: Height of a bump at each level, as exact numbers.
-        seed: Seed of the signs ``s_kj``; None makes all of them +1.
+        signs: The signs ``s_kj``; ``signs.of_cells(level, index)`` gives those of many cells at once.
     """
 
     bump: Bump
     base: int
     dim: int
     amplitudes: tuple[Fraction, ...]
-    seed: int | None
+    signs: Signs
 
     def evaluate(self, x: Floats) -> Floats:
         """Values at points of the cube, ``(n, dim) -> (n,)``."""
         total = np.zeros(len(x))
         heights = [float(a) for a in self.amplitudes]
-        tables = () if self.seed is None else sign_tables(self.seed, self.base, self.dim, len(heights))
+        vary = not isinstance(self.signs, AllPlus)
         for rows, columns in chunks(x):
             # Bumps vanish at both ends of a cell, so 1 may stand for 0: no cell number beyond the last is ever formed.
             walks = [cells(np.where(c == 1.0, 0.0, c), self.base, len(heights)) for c in columns]
@@ -204,19 +203,11 @@ class BumpSum:
                 values = self.bump.values(places[0][1])
                 for _, fraction in places[1:]:
                     values *= self.bump.values(fraction)
-                if self.seed is not None:
-                    values *= self._signs(level, [index for index, _ in places], tables)
+                if vary:
+                    values *= self.signs.of_cells(level, [index for index, _ in places])
                 values *= height
                 total[rows] += values
         return total
-
-    def _signs(self, level: int, index: list[Words], tables: tuple[Floats, ...]) -> Floats:
-        """Signs of the cells, from the table of a coarse level or by hashing."""
-        assert self.seed is not None
-        if level >= len(tables):
-            return hash_signs(self.seed, level, *index)
-        flat = functools.reduce(lambda left, right: left * np.uint64(self.base**level) + right, index)
-        return tables[level].take(flat.view(np.int64))
 
     def exact(self, point: Point) -> Fraction:
         """Value at a point of rationals."""
@@ -226,21 +217,10 @@ class BumpSum:
             if not all(rest for _, rest in places):
                 break  # on a face of a cell: here this level vanishes, and so do all finer ones
             inside = (Fraction(rest, c.denominator) for (_, rest), c in zip(places, point, strict=True))
-            sign = 1 if self.seed is None else hash_sign(self.seed, level, *(index for index, _ in places))
-            total += sign * math.prod(map(self.bump.exact, inside), start=height)
+            sign = self.signs.of_cell(level, [index for index, _ in places])
+            if sign:
+                total += sign * math.prod(map(self.bump.exact, inside), start=height)
         return total
-
-
-@functools.lru_cache(maxsize=16)
-def sign_tables(seed: int, base: int, dim: int, levels: int) -> tuple[Floats, ...]:
-    """Signs of all cells, in row-major order, of the levels that have at most 65,536 of them."""
-    tables = []
-    for level in range(levels):
-        if base ** (level * dim) > _TABLE_CELLS:
-            break
-        side = np.arange(base**level, dtype=np.uint64)
-        tables.append(hash_signs(seed, level, *(a.ravel() for a in np.meshgrid(*[side] * dim, indexing="ij"))))
-    return tuple(tables)
 
 
 def gap_function(base: int, sizes: list[float], coarse: Callable[[float], float]) -> Callable[[int], float]:

@@ -26,6 +26,7 @@ from approxrates.generators.base import (
     tail_sum,
     whole,
 )
+from approxrates.generators.signs import chosen
 from approxrates.regularity import Regularity
 from approxrates.target import Target
 
@@ -195,6 +196,7 @@ def bump_tree(
     base: int | None = None,
     order: int | None = None,
     levels: int | None = None,
+    signs: str = "hashed",
 ) -> Target:
     r"""A random b-adic tree of B-spline bumps, Hölder of order ``r = smoothness``, any non-integer, and nowhere better.
 
@@ -218,6 +220,7 @@ def bump_tree(
         base: The b; by default the smallest proven power of two.
         order: Order m of the B-spline; by default the least that is proven.
         levels: Number of levels; by default as many as reach cells of side ``2^-40``.
+        signs: ``hashed``, or ``stored`` for true random bits on the coarse levels.
 
     Raises:
         TypeError: For values of the wrong kind.
@@ -233,8 +236,10 @@ def bump_tree(
     extra: dict[str, Any] = {} if (b, m) == default_setting(r) else {"base": b, "order": m}
     if levels != full:
         extra["levels"] = levels
+    if signs != "hashed":
+        extra["signs"] = signs
     heights, bump = amplitudes(b, r, levels), SplineBump(m)
-    tree = BumpSum(bump, b, d, heights, seed)
+    tree = BumpSum(bump, b, d, heights, chosen(signs, b, d, seed))
     return Target(
         name="bump_tree",
         regularity=Regularity(r, d, radius=_constant(bump, b, r, d)),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from approxrates.generators import base
+from approxrates.generators.signs import chosen
 from approxrates.regularity import Regularity
 from approxrates.target import Target
 
@@ -29,7 +30,9 @@ class Hat:
         return 2 * min(u, 1 - u)
 
 
-def faber_tree(smoothness: float, dim: int = 1, seed: int = 0, levels: int = base.DEFAULT_LEVELS) -> Target:
+def faber_tree(
+    smoothness: float, dim: int = 1, seed: int = 0, levels: int = base.DEFAULT_LEVELS, signs: str = "hashed"
+) -> Target:
     r"""A random Faber-Schauder tree, Hölder of order ``r = smoothness`` and nowhere better.
 
     ``f(x) = sum_{k < levels} 2^(-k r) sum_j s_kj prod_i Hat(2^k x_i - j_i)`` with independent signs ``s_kj``.
@@ -48,6 +51,7 @@ def faber_tree(smoothness: float, dim: int = 1, seed: int = 0, levels: int = bas
         dim: Input dimension d.
         seed: Seed of the signs.
         levels: Number of levels, at most 64.
+        signs: ``hashed``, or ``stored`` for true random bits on the coarse levels.
 
     Raises:
         TypeError: For values of the wrong kind.
@@ -59,9 +63,10 @@ def faber_tree(smoothness: float, dim: int = 1, seed: int = 0, levels: int = bas
     r, d = base.rough("faber_tree", smoothness, below=1.0), base.whole("dim", dim, 1)
     seed, levels = base.whole("seed", seed, 0), base.whole("levels", levels, 1, base.deepest(2))
     heights = base.amplitudes(2, r, levels)
-    tree = base.BumpSum(Hat(), 2, d, heights, seed)
+    tree = base.BumpSum(Hat(), 2, d, heights, chosen(signs, 2, d, seed))
     radius = base.holder_constant(2, r, slope=2.0 * math.sqrt(d), swing=2.0)
     extra: dict[str, Any] = {} if levels == base.DEFAULT_LEVELS else {"levels": levels}
+    extra |= {} if signs == "hashed" else {"signs": signs}
     return Target(
         name="faber_tree",
         regularity=Regularity(r, d, radius=radius),

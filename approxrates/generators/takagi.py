@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from approxrates.generators import base
+from approxrates.generators.signs import AllPlus
 from approxrates.regularity import Regularity
 from approxrates.target import Target
 
@@ -35,7 +36,7 @@ def landsberg_sum(weight: Fraction, levels: int, dim: int = 1) -> base.BumpSum:
         >>> parabola.exact((Fraction(3, 8),))
         Fraction(15, 16)
     """
-    return base.BumpSum(Sawtooth(), 2, dim, tuple(weight**k for k in range(levels)), None)
+    return base.BumpSum(Sawtooth(), 2, dim, tuple(weight**k for k in range(levels)), AllPlus(2, dim))
 
 
 def takagi(smoothness: float, dim: int = 1, seed: int = 0, levels: int = base.DEFAULT_LEVELS) -> Target:
@@ -66,7 +67,7 @@ def takagi(smoothness: float, dim: int = 1, seed: int = 0, levels: int = base.DE
     base.whole("seed", seed, 0)
     levels = base.whole("levels", levels, 1, base.deepest(2))
     heights = base.amplitudes(2, r, levels)
-    total = base.BumpSum(Sawtooth(), 2, d, heights, None)
+    total = base.BumpSum(Sawtooth(), 2, d, heights, AllPlus(2, d))
     extra: dict[str, Any] = {} if levels == base.DEFAULT_LEVELS else {"levels": levels}
     return Target(
         name="takagi",
