@@ -13,7 +13,7 @@ from approxrates.errors.base import UNIT, ApproximationError, Array, Method, Pie
 from approxrates.errors.bracket import Bracket, enclose, start_level
 from approxrates.errors.breakpoints import pieces_of
 from approxrates.errors.grid import make_grid, search
-from approxrates.errors.quadrature import cell_rule, piece_rule, root_mean_square, sample_rule
+from approxrates.errors.quadrature import Rule, piece_rule, root_mean_square, shared_rule
 from approxrates.network import Network
 from approxrates.target import Target
 
@@ -157,24 +157,24 @@ def _on_data(network: Network, x: Array, y: Array) -> ApproximationError:
     error = np.where(np.isnan(error), math.inf, error)
     k, n = int(error.argmax()), len(y)
     largest, mean = float(error[k]), root_mean_square(error, np.full(n, 1.0 / n))
-    return ApproximationError((largest, largest), False, mean, tuple(map(float, x[k])), "data", None, n)
+    return ApproximationError((largest, largest), False, mean, tuple(map(float, x[k])), "data", None, n, 0.0)
 
 
 def _on_grid(networks: list[Network], target: Target, budget: int | None) -> list[ApproximationError]:
     """Results from the refined grid, for networks of one size."""
     grid = make_grid(target, networks[0].n_params, budget)
-    points, weights, values = _shared_rule(target)
+    rule, values = _shared_rule(target)
     results = []
     for network, found in zip(networks, search(networks, target, grid), strict=True):
-        error = np.abs(values - evaluate_float64(network.layers, points)[:, 0])
+        error = np.abs(values - evaluate_float64(network.layers, rule.points)[:, 0])
         error = np.where(np.isnan(error), math.inf, error)
         lower, upper, where = found.lower, found.upper, found.where
         k = int(error.argmax())
         if error[k] > lower:
-            lower, where = float(error[k]), tuple(map(float, points[k]))
-        l2 = root_mean_square(error, weights)
-        spent = found.n_evaluations + len(points)
-        results.append(ApproximationError((lower, max(lower, upper)), False, l2, where, "grid", None, spent))
+            lower, where = float(error[k]), tuple(map(float, rule.points[k]))
+        l2, l2_error = rule.norm(error)
+        spent = found.n_evaluations + len(values)
+        results.append(ApproximationError((lower, max(lower, upper)), False, l2, where, "grid", None, spent, l2_error))
     return results
 
 
@@ -183,29 +183,29 @@ def _by_pieces(target: Target) -> bool:
     return target.dim == 1 and target.regularity.smoothness >= 2.0
 
 
-def _shared_rule(target: Target) -> tuple[Array, Array, Array]:
-    """Nodes, weights and target values that serve every network."""
-    smooth = target.dim <= 3 and target.regularity.smoothness >= 2.0
-    points, weights = cell_rule(target.dim) if smooth else sample_rule(target.dim)
-    return points, weights, target(points)
+def _shared_rule(target: Target) -> tuple[Rule, Array]:
+    """Nodes and target values that serve every network."""
+    rule = shared_rule(target.dim, target.regularity.smoothness)
+    return rule, target(rule.points)
 
 
 def _by_break_points(
-    pieces: Pieces, bracket: Bracket, target: Target, shared: tuple[Array, Array, Array] | None
+    pieces: Pieces, bracket: Bracket, target: Target, shared: tuple[Rule, Array] | None
 ) -> ApproximationError:
     """The result from a bracket, rounding allowed for at both ends."""
     if shared is None:
-        points, weights = piece_rule(pieces.t)
-        values = target(points)
+        rule = piece_rule(pieces.t)
+        values = target(rule.points)
     else:
-        points, weights, values = shared
-    difference = np.abs(values - pieces(points[:, 0]))
+        rule, values = shared
+    difference = np.abs(values - pieces(rule.points[:, 0]))
     allowance = pieces.rounding + target.evaluation_ulps * UNIT * float(np.abs(values).max()) + _position_error(target)
     known = math.isfinite(allowance)
     lower, upper = (max(0.0, bracket.lower - allowance) if known else bracket.lower), bracket.upper + allowance
     certified = known and target.interpolation_gap is not None
-    l2, spent = root_mean_square(difference, weights), bracket.n_evaluations + len(points)
-    return ApproximationError((lower, upper), certified, l2, (bracket.where,), "break-points", pieces.count, spent)
+    (l2, l2_error), spent = rule.norm(difference, rounding=allowance), bracket.n_evaluations + len(values)
+    where = (bracket.where,)
+    return ApproximationError((lower, upper), certified, l2, where, "break-points", pieces.count, spent, l2_error)
 
 
 def _position_error(target: Target) -> float:
