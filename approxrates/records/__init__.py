@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from approxrates import store
 from approxrates.rates import compare_rates
+from approxrates.records.bounds import BOUND_COLUMNS, check_rows
 from approxrates.records.curves import FamilyCurve, family_curves, varying
 from approxrates.records.rows import FRAME_COLUMNS, flat, regularity_of
 from approxrates.records.tablerows import table_row
@@ -132,6 +133,20 @@ class Records:
                 if contrast is not None:
                     contrasts.append({c: a.key.get(c) for c in shown} | contrast)
         return pd.DataFrame(contrasts, columns=[*shown, *CONTRAST_COLUMNS])
+
+    def check_bounds(self) -> pd.DataFrame:
+        """Every successful run on a random tree against the certified lower curve that is sharpest for it.
+
+        One row per run, with the columns of ``BOUND_COLUMNS``: ``curve`` (``"pieces"``, ``"bits"`` or ``"real
+        weights"``), its ``bound``, the upper end of the run's sup error, ``ratio = error_upper / bound``, and ``ok``:
+        ``error_upper >= bound``. A row that is not ok contradicts a theorem: the error, the count of the network or the
+        target is wrong. ``conditional`` says that the bound takes hashed signs for random ones; by pieces, and down to
+        the last level of stored random bits, there is no such condition. ``certified`` is that of the error: an upper
+        end that is not certified may lie below the true error.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(check_rows(self._rows), columns=list(BOUND_COLUMNS))
 
     def _regularity_of(self, row: Mapping[str, Any]) -> Regularity:
         """Regularity of the target of a row: as its family claims today, else as the run stored it."""
