@@ -16,7 +16,7 @@ FLOORS = [
     ["target", "phase", "objectives", "arithmetic", "initialisation"],
     ["network", "generators", "architecture", "approximant"],
     ["errors", "catalogue"],
-    ["constructions", "training", "engines"],
+    ["constructions", "references", "training", "engines"],
     ["spec"],
     ["execution", "records"],
     ["study", "plots"],
