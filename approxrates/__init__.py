@@ -30,6 +30,7 @@ _HOMES = {
     "LpPower": "objectives",
     "SoftmaxCrossEntropy": "objectives",
     "approximation_error": "errors",
+    "sobolev_error": "errors.sobolev",
     "fit_rate": "rates",
     "compare_rates": "rates",
     "place": "phase",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from approxrates.catalogue import load_target, load_target_file
     from approxrates.constructions import construct
     from approxrates.errors import approximation_error
+    from approxrates.errors.sobolev import sobolev_error
     from approxrates.network import Network
     from approxrates.objectives import LpPower, MeanSquare, SoftmaxCrossEntropy
     from approxrates.phase import place
