@@ -105,25 +105,30 @@ class Segment:
             OSError: If the folder cannot be written.
             ValueError: If a row holds NaN or infinity.
         """
-        data = "".join(canonical(_checked(row)) + "\n" for row in rows).encode()
-        if not data:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not self.path.exists()
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            # A write that failed half-way (a full disk) must not spoil the row that follows it.
-            size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                data = b"\n" + data
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if is_new:
-            _sync_folder(self.path.parent)
+        append_lines(self.path, (canonical(_checked(row)) for row in rows))
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Appends whole lines to a file and returns when they are on the disk; an OSError if that cannot be done."""
+    data = "".join(line + "\n" for line in lines).encode()
+    if not data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        # A write that failed half-way (a full disk) must not spoil the row that follows it.
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if is_new:
+        _sync_folder(path.parent)
 
 
 def _checked(row: Mapping[str, Any]) -> Mapping[str, Any]:
