@@ -9,6 +9,7 @@ Reference:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,11 +40,89 @@ class TaylorModel:
     terms: Array
     remainder: Array
 
+    @staticmethod
+    def variable(dim: int, index: int, centre: Array, half: float) -> TaylorModel:
+        """Model of the coordinate ``x_index`` on boxes of that centre, shape ``(n,)``, and half width, both exact."""
+        terms = np.zeros((n_terms(dim), len(centre)))
+        terms[0], terms[1 + index] = centre, half
+        return TaylorModel(dim, terms, np.zeros(len(centre)))
+
+    def __add__(self, other: TaylorModel) -> TaylorModel:
+        """Model of the sum on the same boxes."""
+        terms = self.terms + other.terms
+        rounding = UNIT * np.abs(terms).sum(axis=0)
+        return TaylorModel(self.dim, terms, (self.remainder + other.remainder + rounding) * (1.0 + 8 * UNIT))
+
     def __sub__(self, other: TaylorModel) -> TaylorModel:
         """Model of the difference on the same boxes."""
         terms = self.terms - other.terms
         rounding = UNIT * np.abs(terms).sum(axis=0)
-        return TaylorModel(self.dim, terms, (self.remainder + other.remainder + rounding) * (1.0 + 4 * UNIT))
+        return TaylorModel(self.dim, terms, (self.remainder + other.remainder + rounding) * (1.0 + 8 * UNIT))
+
+    def __mul__(self, other: TaylorModel) -> TaylorModel:
+        """Model of the product on the same boxes; terms of degree three and four go into the remainder."""
+        (a0, a1, a2), (b0, b1, b2) = self._sizes(), other._sizes()
+        left, right = a0 + a1 + a2, b0 + b1 + b2
+        lost = a1 * b2 + a2 * b1 + a2 * b2 + self.remainder * (right + other.remainder) + other.remainder * left
+        terms = self.terms[0] * other.terms + other.terms[0] * self.terms
+        terms[0] = self.terms[0] * other.terms[0]
+        terms[1 + self.dim :] += _forms(self, other)
+        return TaylorModel(self.dim, terms, (lost + 8 * UNIT * left * right) * (1.0 + 64 * UNIT))
+
+    def scaled(self, factor: float, offset: float = 0.0) -> TaylorModel:
+        """Model of ``factor * f + offset``, both numbers exact."""
+        terms = factor * self.terms
+        rounding = UNIT * np.abs(terms).sum(axis=0)
+        terms[0] += offset
+        rounding += UNIT * np.abs(terms[0])
+        return TaylorModel(self.dim, terms, (abs(factor) * self.remainder + rounding) * (1.0 + 8 * UNIT))
+
+    def composed(
+        self,
+        derivatives: Callable[[Array], tuple[Array, Array, Array]],
+        third: Callable[[Array, Array], Array | float],
+        units: float = 16.0,
+    ) -> TaylorModel:
+        """Model of ``g(f)``, by the Taylor polynomial of ``g`` at the constant term.
+
+        Args:
+            derivatives: ``y`` to the value, slope and second derivative of ``g``, each with an error of at most
+                ``units * 2**-53`` times itself.
+            third: ``(low, high)`` to a bound on the third derivative of ``g`` over ``[low, high]``.
+            units: See above.
+        """
+        value, slope, bend = derivatives(self.terms[0])
+        low, high = self.range()
+        reach = np.maximum(high - self.terms[0], self.terms[0] - low) * (1.0 + 4 * UNIT)
+        _, first, second = self._sizes()
+        beside = second + self.remainder
+        terms = slope * self.terms
+        terms[0] = value
+        terms[1 + self.dim :] += 0.5 * bend * _forms(self, self)
+        sizes = np.abs(value) + np.abs(slope) * (first + second) + 0.5 * np.abs(bend) * first**2
+        lost = np.abs(slope) * self.remainder + 0.5 * np.abs(bend) * (2.0 * first * beside + beside**2)
+        lost = lost + third(low, high) * reach**3 / 6.0 + (units + 8.0) * UNIT * sizes
+        return TaylorModel(self.dim, terms, lost * (1.0 + 2 * (units + 64.0) * UNIT))
+
+    def capped(self, low: float, high: float) -> TaylorModel:
+        """The same where the remainder is small; where it is not, the middle of the known range ``[low, high]``."""
+        half = 0.5 * (high - low) * (1.0 + 4 * UNIT) + 2 * UNIT * max(abs(low), abs(high))
+        loose = ~(self.remainder <= half)
+        terms = np.where(loose, 0.0, self.terms)
+        terms[0][loose] = 0.5 * (low + high)
+        return TaylorModel(self.dim, terms, np.where(loose, half, self.remainder))
+
+    def range(self) -> tuple[Array, Array]:
+        """Lower and upper bounds of ``f`` on the boxes, each of shape ``(n,)``, rounding counted."""
+        rounding = 4 * (len(self.terms) + 2) * UNIT * (np.abs(self.terms).sum(axis=0) + self.remainder)
+        allowed = self.remainder + rounding
+        low: Array = -_greatest(self.dim, -self.terms) - allowed
+        return low, _greatest(self.dim, self.terms) + allowed
+
+    def _sizes(self) -> tuple[Array, Array, Array]:
+        """Absolute values of the coefficients, summed by degree."""
+        sizes, d = np.abs(self.terms), self.dim
+        return sizes[0], sizes[1 : 1 + d].sum(axis=0), sizes[1 + d :].sum(axis=0)
 
     def magnitude(self) -> Array:
         """Upper bounds of ``|f|`` on the boxes, shape ``(n,)``, rounding counted; exact for polynomials in d = 1."""
@@ -58,7 +137,7 @@ class TaylorModel:
 def _greatest(dim: int, terms: Array) -> Array:
     """Upper bound of ``max p`` over ``[-1, 1]^dim``: every variable with its square, products of two by themselves."""
     rows, columns = np.triu_indices(dim)
-    total = terms[0].copy()
+    total: Array = terms[0].copy()
     for index, (i, j) in enumerate(zip(rows, columns, strict=True)):
         square = terms[1 + dim + index]
         if i != j:
@@ -70,3 +149,14 @@ def _greatest(dim: int, terms: Array) -> Array:
             vertex = slope * slope / np.where(inside, -4.0 * square, 1.0)
         total += np.where(inside, vertex, slope + square)
     return total
+
+
+def _forms(left: TaylorModel, right: TaylorModel) -> Array:
+    """Coefficients of ``t_i t_j`` in the product of the linear parts."""
+    d = left.dim
+    a, b = left.terms[1 : 1 + d], right.terms[1 : 1 + d]
+    rows, columns = np.triu_indices(d)
+    products: Array = a[rows] * b[columns]
+    apart = rows != columns
+    products[apart] += a[columns[apart]] * b[rows[apart]]
+    return products

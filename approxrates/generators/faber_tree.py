@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from approxrates.generators import base
+from approxrates.generators.models import bump_sum_enclosure
+from approxrates.generators.rounding import bump_sum_error
 from approxrates.generators.signs import chosen
 from approxrates.regularity import Regularity
 from approxrates.target import Target
@@ -16,6 +18,8 @@ from approxrates.target import Target
 
 class Hat:
     """``min(2 u, 2 - 2 u)``."""
+
+    order = 2
 
     def values(self, u: base.Floats) -> base.Floats:
         """Values at fractions of a cell; overwrites ``u``."""
@@ -76,5 +80,7 @@ def faber_tree(
         tail_bound=base.tail_sum(2, r, levels),
         base=2,
         evaluation_ulps=8.0,
+        enclosure=bump_sum_enclosure(tree),
+        evaluation_error=bump_sum_error(tree),
         interpolation_gap=base.gap_function(2, [float(a) for a in heights], base.affine_pieces) if d == 1 else None,
     )

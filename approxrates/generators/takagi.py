@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from approxrates.generators import base
+from approxrates.generators.models import bump_sum_enclosure
+from approxrates.generators.rounding import bump_sum_error
 from approxrates.generators.signs import AllPlus
 from approxrates.regularity import Regularity
 from approxrates.target import Target
@@ -16,6 +18,8 @@ from approxrates.target import Target
 
 class Sawtooth:
     """``2 dist(u, Z)`` on one period."""
+
+    order = 2
 
     def values(self, u: base.Floats) -> base.Floats:
         """Values at fractions of a cell; overwrites ``u``."""
@@ -78,5 +82,7 @@ def takagi(smoothness: float, dim: int = 1, seed: int = 0, levels: int = base.DE
         tail_bound=base.tail_sum(2, r, levels),
         base=2,
         evaluation_ulps=8.0,
+        enclosure=bump_sum_enclosure(total),
+        evaluation_error=bump_sum_error(total),
         interpolation_gap=base.gap_function(2, [float(a) for a in heights], base.affine_pieces) if d == 1 else None,
     )

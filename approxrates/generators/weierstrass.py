@@ -24,6 +24,8 @@ from approxrates.generators.base import (
     tail_sum,
     whole,
 )
+from approxrates.generators.rounding import cosine_sum_error
+from approxrates.generators.waves import cosine_sum_enclosure
 from approxrates.regularity import Regularity
 from approxrates.seeds import hash_words
 from approxrates.target import Point, Target
@@ -62,6 +64,21 @@ class CosineSum:
                 total[rows] += values
         return total
 
+    def gradient(self, x: Floats) -> Floats:
+        """First derivatives at points of the cube, ``(n, dim) -> (n, dim)``."""
+        result, turn = np.zeros(x.shape), 2.0 * math.pi
+        for rows, columns in chunks(x):
+            walks = [cells(np.where(c == 1.0, 0.0, c), self.base, len(self.amplitudes)) for c in columns]
+            for n, (height, shifts, places) in enumerate(
+                zip(self.amplitudes, self.phases, zip(*walks, strict=True), strict=True)
+            ):
+                turns = [place + float(shift) for shift, (_, place) in zip(shifts, places, strict=True)]
+                angles = [turn * (t - np.rint(t)) for t in turns]
+                for i, angle in enumerate(angles):
+                    others = math.prod((np.cos(a) for j, a in enumerate(angles) if j != i), start=np.sin(angle))
+                    result[rows, i] -= float(height) * turn * float(self.base) ** n * others
+        return result
+
     def exact(self, point: Point) -> Any:
         """Value at a point of rationals, as a ``flint.arb`` ball of radius about ``2^-180``."""
         import flint
@@ -77,7 +94,7 @@ class CosineSum:
         return total
 
 
-def _gap(total: CosineSum, level: int) -> float:
+def cosine_gap(total: CosineSum, level: int) -> float:
     """Distance to linear interpolation: each cosine by its curvature or by twice its height."""
     spacing = float(total.base) ** -whole("level", level, 0)
     turns = (float(total.base) ** n * spacing for n in range(len(total.amplitudes)))
@@ -132,5 +149,8 @@ def weierstrass(smoothness: float, dim: int = 1, seed: int = 0, base: int = 2, l
         exact_evaluate=total.exact,
         tail_bound=tail_sum(b, r, levels),
         base=b,
-        interpolation_gap=functools.partial(_gap, total) if d == 1 else None,
+        enclosure=cosine_sum_enclosure(total),
+        evaluation_error=cosine_sum_error(b, d, total.amplitudes),
+        gradient=total.gradient if r > 1.0 else None,
+        interpolation_gap=functools.partial(cosine_gap, total) if d == 1 else None,
     )
