@@ -9,6 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from approxrates.approximant import Approximant
+from approxrates.arithmetic import evaluate_float64
+from approxrates.network import Network
+
 Array = NDArray[np.float64]
 Method = Literal["break-points", "branch-and-bound", "grid", "data"]
 Ending = Literal["gap", "budget", "resolution"]
@@ -75,6 +79,13 @@ class Pieces:
         """Values at points of [0, 1], shape of ``x``."""
         result: Array = np.interp(x, self.t, self.values)
         return result
+
+
+def values_of(function: Network | Approximant, x: Array) -> Array:
+    """Values of a network with one output, or of another approximating function, ``(n, dim) -> (n,)``."""
+    if isinstance(function, Network):
+        return evaluate_float64(function.layers, x)[:, 0]
+    return np.asarray(function.evaluate(x), dtype=np.float64).reshape(len(x))
 
 
 def equidistributed(n: int, dim: int) -> Array:

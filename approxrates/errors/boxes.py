@@ -67,9 +67,9 @@ class Bounder:
             cells: Their numbers.
             known: Models of the target, if there are some already.
         """
-        side = np.power(float(self.base), -level.astype(np.float64))
+        side: Array = np.power(float(self.base), -level.astype(np.float64)).astype(np.float64)
         centres: Array = (cells + 0.5) * side[:, None]
-        half: Array = 0.5 * side
+        half = 0.5 * side
         model = self.network_models(owner, centres, half)
         target = self.target_models(level, cells) if known is None else known
         difference = target - model

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from approxrates.arithmetic import evaluate_float64
-from approxrates.errors.base import Array, equidistributed
+from approxrates.approximant import Approximant
+from approxrates.errors.base import Array, equidistributed, values_of
 from approxrates.network import Network
 from approxrates.sampling import badic_grid
 from approxrates.target import Target
@@ -80,14 +80,14 @@ def _corners(dim: int, most: int) -> Array:
     return result
 
 
-def search(networks: Sequence[Network], target: Target, grid: Grid) -> list[Found]:
+def search_grid(networks: Sequence[Network | Approximant], target: Target, grid: Grid) -> list[Found]:
     """The largest error of each network on the grid and around its best points; values are finite or inf, never NaN."""
     n_candidates = _CANDIDATES.get(target.dim, 16)
     best_x = np.empty((len(networks), n_candidates, target.dim))
     best = np.empty((len(networks), n_candidates))
     below = np.zeros(len(networks))
     for i, network in enumerate(networks):
-        error = _finite(np.abs(grid.values - evaluate_float64(network.layers, grid.points)[:, 0]))
+        error = _finite(np.abs(grid.values - values_of(network, grid.points)))
         chosen, below[i] = _candidates(error, grid, n_candidates)
         best_x[i], best[i] = grid.points[chosen], error[chosen]
     first, last, spent = best.copy(), best.copy(), len(grid.points)
@@ -141,7 +141,7 @@ def _offsets(dim: int, base: int) -> Array:
 
 
 def _round(
-    networks: Sequence[Network], target: Target, centres: Array, best: Array, offsets: Array
+    networks: Sequence[Network | Approximant], target: Target, centres: Array, best: Array, offsets: Array
 ) -> tuple[Array, Array]:
     """Move every candidate to the best point around it."""
     x = np.clip(centres[:, :, None] + offsets, 0.0, 1.0)
@@ -155,6 +155,6 @@ def _round(
     return np.where(better[..., None], moved, centres), np.where(better, found, best)
 
 
-def _outputs(network: Network, x: Array) -> Array:
+def _outputs(network: Network | Approximant, x: Array) -> Array:
     """Values of a network with one output, shape of ``x`` without its last axis."""
-    return evaluate_float64(network.layers, x.reshape(-1, x.shape[-1]))[:, 0].reshape(x.shape[:-1])
+    return values_of(network, x.reshape(-1, x.shape[-1])).reshape(x.shape[:-1])

@@ -19,7 +19,8 @@ from approxrates.network import Network
 from approxrates.sampling import badic_grid
 from approxrates.target import Target
 
-DEFAULT_BUDGET = {1: 300_000, 2: 4_000_000, 3: 4_000_000}
+_BUDGET = {1: 400_000, 2: 6_000_000, 3: 4_000_000}
+_REFERENCE_WORK, _LEAST_BUDGET = 8 * 8 * (8 + 32), 20_000
 _FIRST_CELLS = {1: 256, 2: 1024, 3: 4096}
 _FINEST = 52  # bits of position that a float64 number in [0, 1] resolves
 _CUT_SHARE, _FEWEST, _MOST = 4, 64, 4096  # of the open cells so many are cut at once: a quarter, within limits
@@ -72,7 +73,7 @@ class _Search:
         self.bounder = Bounder(networks, target)
         self.base, self.dim, n = self.bounder.base, target.dim, len(networks)
         self.finest = int(_FINEST * np.log(2) / np.log(self.base) + 1e-9)
-        self.budget = DEFAULT_BUDGET[self.dim] if budget is None else budget
+        self.budget = default_budget(networks[0]) if budget is None else budget
         self.stride = max(1, int(np.ceil(np.log(_CHILDREN) / np.log(float(self.base) ** self.dim) - 1e-9)))
         self.lower, self.where = np.full(n, -1.0), np.zeros((n, self.dim))
         self.radius = np.ones(n)  # how far around the best point it is worth to look
@@ -248,6 +249,13 @@ class _Search:
         else:
             ended = "budget" if len(self.open[i].bound) else "resolution"
         return Enclosed(lower, max(lower, upper), tuple(map(float, self.where[i])), int(self.spent[i]), ended)
+
+
+def default_budget(network: Network) -> int:
+    """Bounds for a network if no budget is given: fewer for networks larger than width 8 and depth 8."""
+    # A product of a unit with its inputs, and its activation, which costs about as much as 32 of them.
+    work = sum(layer.n_out * (layer.n_in + 32) for layer in network.layers)
+    return max(_LEAST_BUDGET, int(_BUDGET[network.dim] * min(1.0, _REFERENCE_WORK / work)))
 
 
 def enclose_networks(networks: Sequence[Network], target: Target, gap: float, budget: int | None) -> list[Enclosed]:
