@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 RegularityClass = Literal[
-    "holder", "zygmund", "lipschitz-log", "besov", "sobolev", "polynomial", "analytic", "constant"
+    "holder",
+    "holder-log",
+    "zygmund",
+    "lipschitz-log",
+    "besov",
+    "mixed",
+    "sobolev",
+    "jump",
+    "gevrey",
+    "polynomial",
+    "analytic",
+    "constant",
 ]
 CLASSES: tuple[str, ...] = get_args(RegularityClass)
 
@@ -17,7 +28,9 @@ class Regularity:
     r"""Declared smoothness of a function on ``[0, 1]^dim``.
 
     The convention is Hölder's: ``r = k + alpha`` with ``k`` an integer and ``0 < alpha <= 1``; the derivatives of order
-    ``k`` are ``alpha``-Hölder. An analytic, polynomial or constant function has ``smoothness = inf``.
+    ``k`` are ``alpha``-Hölder. An analytic, Gevrey, polynomial or constant function has ``smoothness = inf``. Two classes
+    need a word: in ``holder-log`` the modulus is ``h^r`` times a root of ``log(1/h)``, as for Gaussian paths; a ``jump``
+    function is not continuous, and its ``smoothness`` is the Besov number in L^2.
 
     Attributes:
         smoothness: ``r > 0``, or ``inf``.
@@ -71,3 +84,8 @@ class Regularity:
     def is_finite(self) -> bool:
         """Whether ``r`` is finite, so that the diagram in ``p d / r`` applies."""
         return math.isfinite(self.smoothness)
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether the sup norm makes sense: no sequence of continuous networks converges to a jump in it."""
+        return self.kind != "jump"

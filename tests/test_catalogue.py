@@ -28,6 +28,12 @@ SPECIAL = [
     {"name": "weierstrass", "smoothness": 0.5, "base": 3},
     {"name": "polynomial", "coefficients": [1.0, -2.0, 0.0, 3.0]},
     {"name": "constant", "value": -0.25},
+    {"name": "power", "smoothness": 0.5, "shape": "plus", "centre": 0.25},
+    {"name": "power", "smoothness": 2.5, "shape": "endpoint"},
+    {"name": "gevrey", "order": 3.5},
+    {"name": "matern", "smoothness": 0.5, "length": 0.25},
+    {"name": "ridge", "smoothness": 0.75, "dim": 3, "direction": [0.5, 0.0, -1.0]},
+    {"name": "jump", "dim": 2, "edge": 2.5},
     *({"name": "analytic", "function": function} for function in FORMULAS),
 ]
 CASES = [
@@ -35,7 +41,7 @@ CASES = [
         {"name": name, "smoothness": r, "dim": d}
         for name, c in CLAIMS.items()
         for r in c.smoothness.values
-        for d in c.dims
+        for d in (c.dims if len(c.dims) < 5 else c.dims[1::7])  # of sixteen dimensions 2, 9 and 16
     ),
     *SPECIAL,
 ]
@@ -51,16 +57,23 @@ def some(condition):
     return pytest.mark.parametrize("target", [load_target(**c, seed=1) for c in chosen], ids=[label(c) for c in chosen])
 
 
+BALLS = {"weierstrass", "analytic", "power", "corner", "gevrey"}  # families with irrational values
+
 every = some(lambda _: True)
-rough = some(lambda target: target.regularity.is_finite)
-sharp = some(lambda target: target.regularity.sharp)
+bounded = some(lambda target: target.regularity.is_finite and target.regularity.radius is not None)
+truncated = some(lambda target: 0.0 < target.tail() < math.inf)
+# The scales of a Matérn field lie between its grid and its correlation length: test_other_families.py looks there.
+sharp = some(lambda target: target.regularity.sharp and target.name != "matern")
 one_dimensional = some(lambda target: target.interpolation_gap is not None)
 
 
 def points(dim, n=200, seed=0):
     """Random points, with the places where floats are awkward."""
     awkward = [0.0, 1.0, 0.5, 1 / 3, 1 - 2.0**-53, 2.0**-40, 5e-324, 0.75]
-    corners = np.array(list(itertools.product(awkward, repeat=dim)))[:: max(1, len(awkward) ** dim // 60)]
+    if dim > 3:
+        corners = np.random.default_rng(seed).choice(awkward, (60, dim))
+    else:
+        corners = np.array(list(itertools.product(awkward, repeat=dim)))[:: max(1, len(awkward) ** dim // 60)]
     return np.concatenate([np.random.default_rng(seed).random((n, dim)), corners])
 
 
@@ -103,16 +116,17 @@ def test_parameters_and_defaults_of_a_file_are_those_of_its_generator(name):
 
 @pytest.mark.parametrize("name", CLAIMS)
 def test_smoothness_that_a_file_leaves_out_its_generator_refuses(name):
-    claims = describe(name).smoothness
-    for r in (0.0, -0.5, 1.0, 2.0, claims.below or 0.5):
+    claims, dim = describe(name).smoothness, describe(name).dims[0]
+    for r in (0.0, -0.5, 1.0, 2.0, claims.below or 0.4):
         assert not claims.allows(r)
         with pytest.raises(ValueError, match="smoothness"):
             GENERATORS[describe(name).generator](smoothness=r)
         with pytest.raises(ValueError, match="smoothness"):
-            load_target(name, smoothness=r)
+            load_target(name, smoothness=r, dim=dim)
     for share in (0.001, 0.37, 0.63, 0.999):
         if claims.below is not None:
-            assert load_target(name, smoothness=share * claims.below).regularity.radius > 0
+            radius = load_target(name, smoothness=share * claims.below, dim=dim).regularity.radius
+            assert radius is None if describe(name).kind == "holder-log" else radius > 0
 
 
 @every
@@ -146,13 +160,13 @@ def test_seeds_are_draws_where_the_file_says_random_and_nothing_elsewhere(target
 def test_float_values_are_the_exact_values_to_rounding(target):
     x = points(target.dim, 30)[:70]
     exact = np.array([number(v) for v in target.exact(list(x))])
-    assert np.max(np.abs(target(x) - exact)) < 2e-14
+    assert np.max(np.abs(target(x) - exact)) < max(2e-14, target.evaluation_error or 0.0)
 
 
 @every
 def test_exact_values_are_balls_for_irrational_functions_and_rational_otherwise(target):
     value = target.exact([(Fraction(1, 3),) * target.dim])[0]
-    assert isinstance(value, flint.arb if target.name in {"weierstrass", "analytic"} else Fraction)
+    assert isinstance(value, flint.arb if target.name in BALLS else Fraction)
 
 
 @every
@@ -171,17 +185,19 @@ def test_values_do_not_depend_on_the_points_beside_them(target):
     assert np.array_equal(values[-50:], target(x[-50:]))
 
 
-@rough
+@truncated
 def test_the_tail_bounds_what_deeper_levels_add(target):
     levels = 4
+    claims = CLAIMS[target.parameters["name"]]
+    close = claims.sharp and claims.kind == "holder"  # a bound that holds for most draws, or row by row, is wider
     short = load_target(**{**target.parameters, "levels": levels})
     x = np.concatenate([points(target.dim, 4_000), np.full((1, target.dim), 1 / 3)])
     worst = np.max(np.abs(target(x) - short(x)))
-    assert 0.15 * short.tail() < worst <= short.tail()
+    assert 0.15 * short.tail() * close < worst <= short.tail()
     assert target.tail() < short.tail()
 
 
-@rough
+@bounded
 def test_the_holder_radius_is_never_exceeded(target):
     # A difference quotient of order k is an average of the derivative of order k, so it obeys the same Hölder bound.
     r, d = target.regularity, target.dim
@@ -315,7 +331,11 @@ def test_numpy_numbers_are_numbers():
         ({"name": "faber_tre"}, ValueError, "Got 'faber_tre'. Did you mean faber_tree?"),
         ({"name": "unheard of"}, ValueError, "target must be one of analytic, bump_tree"),
         ({"name": ["takagi"]}, ValueError, "target must be one of"),
-        ({"smoothnes": 0.5}, ValueError, "Its parameters are smoothness, dim, seed, levels, signs. Did you mean smoothness?"),
+        (
+            {"smoothnes": 0.5},
+            ValueError,
+            "Its parameters are smoothness, dim, seed, levels, signs. Did you mean smoothness?",
+        ),
         ({"smoothness": "rough"}, TypeError, "smoothness must be a number"),
         ({"smoothness": 1.5}, ValueError, "smoothness of faber_tree must be 0 < r < 1"),
         ({"smoothness": math.nan}, ValueError, "Got smoothness=nan"),

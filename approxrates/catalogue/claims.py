@@ -72,6 +72,7 @@ class FamilyClaims(Record):
         information_rich: Whether it carries about ``eps^(-d/r)`` free bits.
         self_similar: Whether deep networks may repeat one pattern: an easy target whatever its smoothness.
         extension: How it extends to several dimensions.
+        effective: The rate that its structure allows, where that is not r/d; empty otherwise.
         radius: Formula of the Hölder radius, and where it is proven.
         references: Sources.
         parameters: Parameters beyond smoothness, dim and seed.
@@ -91,6 +92,7 @@ class FamilyClaims(Record):
     radius: str
     references: list[str]
     parameters: dict[str, ParameterClaim] = Field(default_factory=dict)
+    effective: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> FamilyClaims:
@@ -103,8 +105,10 @@ class FamilyClaims(Record):
 
     @property
     def difficulty(self) -> str:
-        """Information-rich, self-similar, or neither, in a word for tables."""
-        return "information-rich" if self.information_rich else "self-similar" if self.self_similar else "smooth"
+        """Information-rich, self-similar, structured (random, with a rate of its own), or smooth: a word for tables."""
+        if self.information_rich:
+            return "information-rich"
+        return "self-similar" if self.self_similar else "structured" if self.random else "smooth"
 
     def render(self) -> str:
         """The claims as lines of text."""
@@ -119,6 +123,8 @@ class FamilyClaims(Record):
             ("in d > 1", self.extension),
             ("radius", self.radius),
         ]
+        if self.effective:
+            rows.append(("effective", self.effective))
         for name, claim in self.parameters.items():
             default = "" if claim.default is None else f" (default {claim.default})"
             rows.append((name, claim.meaning + default))
