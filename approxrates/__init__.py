@@ -22,6 +22,8 @@ _HOMES = {
     "FixedDepth": "architecture",
     "Network": "network",
     "construct": "constructions",
+    "approximate": "references",
+    "Approximant": "approximant",
     "train": "training",
     "Adam": "training",
     "SOAP": "training",
@@ -36,7 +38,9 @@ _HOMES = {
     "place": "phase",
     "axis": "axes",
     "Construction": "spec",
+    "Reference": "spec",
     "Study": "study",
+    "recertify": "certification",
     "load_records": "records",
     "records_from_table": "records",
     "plot_rates": "plots",
@@ -53,9 +57,11 @@ __all__ = [*_HOMES, "__version__"]
 if TYPE_CHECKING:
     from approxrates.activations import Activation
     from approxrates.activations import register as register_activation
+    from approxrates.approximant import Approximant
     from approxrates.architecture import FixedDepth, FixedWidth
     from approxrates.axes import axis
     from approxrates.catalogue import load_target, load_target_file
+    from approxrates.certification import recertify
     from approxrates.constructions import construct
     from approxrates.errors import approximation_error
     from approxrates.errors.sobolev import sobolev_error
@@ -65,9 +71,10 @@ if TYPE_CHECKING:
     from approxrates.plots import plot_comparison, plot_phase_diagram, plot_rates, plot_targets, save_figure
     from approxrates.rates import compare_rates, fit_rate
     from approxrates.records import load_records, records_from_table
+    from approxrates.references import approximate
     from approxrates.regularity import Regularity
     from approxrates.report import write_report
-    from approxrates.spec import Construction
+    from approxrates.spec import Construction, Reference
     from approxrates.study import Study
     from approxrates.target import Target
     from approxrates.training import SOAP, Adam, SelfScaledBFGS, train

@@ -20,7 +20,7 @@ FLOORS = [
     ["spec"],
     ["execution", "records"],
     ["study", "plots"],
-    ["report"],
+    ["report", "certification"],
     ["calibration"],
     ["__init__"],
     ["cli"],

@@ -87,11 +87,30 @@ def gallery(
 
 
 @app.command()
+def recertify(
+    folder: FolderArg,
+    gap: Annotated[float, typer.Option(help="Largest (upper - lower) / lower asked for.")] = 0.05,
+    budget: Annotated[int | None, typer.Option(help="Most evaluations for each network.")] = None,
+    workers: WorkersOption = 1,
+) -> None:
+    """Prove the errors of the stored networks; certificates go beside the runs. Safe to kill at any moment."""
+    from approxrates.certification import recertify as certify
+
+    result = certify(folder, gap=gap, budget=budget, workers=workers)
+    tell([*result.notes, *(note for note in standing(folder).notes if note.startswith("FLAW"))])
+    typer.echo(str(result))
+
+
+@app.command()
 def compact(folder: FolderArg) -> None:
-    """Rewrite the stored runs as one sorted file without host names, for committing."""
+    """Rewrite the stored runs and certificates as sorted files without host names, for committing."""
+    from approxrates.records.certificates import compact_certificates
     from approxrates.store import compact as store_compact
 
     typer.echo(str(store_compact(folder)))
+    certificates = compact_certificates(folder)
+    if certificates is not None:
+        typer.echo(str(certificates))
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from approxrates import store
 from approxrates.rates import compare_rates
 from approxrates.records.bounds import BOUND_COLUMNS, check_rows
+from approxrates.records.certificates import certified_rows
 from approxrates.records.curves import FamilyCurve, family_curves, varying
 from approxrates.records.rows import FRAME_COLUMNS, flat, regularity_of
 from approxrates.records.tablerows import table_row
@@ -178,7 +179,7 @@ CONTRAST_COLUMNS = (
 
 
 def load_records(folder: str | Path) -> Records:
-    """Records of a results folder, without running anything.
+    """Records of a results folder, without running anything. Proven errors take the place of measured ones.
 
     Args:
         folder: Results folder of a study, as given to ``Study.run``.
@@ -194,11 +195,12 @@ def load_records(folder: str | Path) -> Records:
             "study.run(folder)."
         )
     selection = store.read_selection(folder)
-    rows = list(contents.rows.values())
+    rows: Sequence[Mapping[str, Any]] = list(contents.rows.values())
     if selection is not None:
         rows = [contents.rows[i] for i in selection.ids if i in contents.rows]
     name = selection.name if selection is not None else folder.resolve().name
-    return Records(name, [flat(row) for row in rows], notes=contents.notes, folder=folder)
+    rows, said = certified_rows(folder, rows)
+    return Records(name, [flat(row) for row in rows], notes=(*contents.notes, *said), folder=folder)
 
 
 def records_from_table(frame: pd.DataFrame, *, name: str = "table") -> Records:
