@@ -70,9 +70,9 @@ class TaylorModel:
         return TaylorModel(self.dim, terms, (lost + 8 * UNIT * left * right) * (1.0 + 64 * UNIT))
 
     def scaled(self, factor: float, offset: float = 0.0) -> TaylorModel:
-        """Model of ``factor * f + offset``, both numbers exact."""
+        """Model of ``factor * f + offset``, the factor good to one unit of rounding and the offset exact."""
         terms = factor * self.terms
-        rounding = UNIT * np.abs(terms).sum(axis=0)
+        rounding = 2 * UNIT * np.abs(terms).sum(axis=0)
         terms[0] += offset
         rounding += UNIT * np.abs(terms[0])
         return TaylorModel(self.dim, terms, (abs(factor) * self.remainder + rounding) * (1.0 + 8 * UNIT))

@@ -5,17 +5,32 @@ from __future__ import annotations
 import functools
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from approxrates.generators import base
+from approxrates.generators.models import checked_cells
 from approxrates.regularity import Regularity
 from approxrates.target import Point, Target
+from approxrates.taylor import TaylorModel, n_terms
 
 
 def _evaluate(value: float, x: base.Floats) -> base.Floats:
     """The constant at points ``(n, d)``, shape ``(n,)``."""
     return np.full(len(x), value)
+
+
+def _slopes(x: base.Floats) -> base.Floats:
+    """First derivatives: none."""
+    return np.zeros(x.shape)
+
+
+def _model(value: float, dim: int, level: int, index: Any) -> TaylorModel:
+    """Model on dyadic cells: the constant, without error."""
+    terms = np.zeros((n_terms(dim), len(checked_cells(2, dim, level, index))))
+    terms[0] = value
+    return TaylorModel(dim, terms, np.zeros(terms.shape[1]))
 
 
 def _exact(value: float, point: Point) -> Fraction:
@@ -51,5 +66,8 @@ def constant(smoothness: float = math.inf, dim: int = 1, seed: int = 0, value: f
         evaluate=functools.partial(_evaluate, number),
         exact_evaluate=functools.partial(_exact, number),
         base=2,
+        enclosure=functools.partial(_model, number, d),
+        evaluation_error=0.0,
+        gradient=_slopes,
         interpolation_gap=base.curvature_gap(0.0) if d == 1 else None,
     )

@@ -1,8 +1,8 @@
 r"""Proven bounds on the error of float64 values, by the code that computes them.
 
 ``u = 2^-53``. Sums, products and quotients are rounded correctly (IEEE 754); numpy's elementary functions are assumed
-to be good to 4 units in the last place, which are at most ``8 u`` of the value. Second-order terms in u are covered by a
-factor 1.01.
+to be good to 4 units in the last place, which are at most ``8 u`` of the value. Second-order terms in u are covered by
+a factor 1.01.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ _CHUNK = 16_384
 _ORDERS = 40  # Bessel functions of higher order are below 1e-12 of the fourth for arguments up to pi
 ANGLE_UNITS = 80.0
 """Error of the coefficients of a factor, in units of ``2**-53`` times their sum: 5 pi for the angle in turns, 2 pi for
-its scaling and for theta each, 8 for a sine or cosine good to 4 units in the last place, 40 for the Bessel functions."""
+its scaling and for theta each, 8 for a sine or cosine (see :mod:`~approxrates.generators.rounding`), 40 for the Bessel
+functions."""
 
 
 def _bessel(order: int, theta: float) -> float:
