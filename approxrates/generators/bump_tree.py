@@ -26,12 +26,14 @@ from approxrates.generators.base import (
     tail_sum,
     whole,
 )
+from approxrates.generators.models import bump_sum_enclosure, bump_sum_gradient
+from approxrates.generators.rounding import bump_sum_error
 from approxrates.generators.signs import chosen
 from approxrates.regularity import Regularity
 from approxrates.target import Target
 
-_BELOW = 6.0  # beyond it the splines lose digits in float64, and nothing asks for it
-_AUTO_BASES = (2, 4, 8, 16)
+BELOW = 6.0  # beyond it the splines lose digits in float64, and nothing asks for it
+AUTO_BASES = (2, 4, 8, 16)
 _SHOWN_BASES = (2, 3, 4, 5, 6, 8, 12, 16)
 _REFINEMENTS = 5
 _ULPS, _ULPS_HIGH_ORDER = 8.0, 64.0  # measured 4 and 37 at most: truncated powers of high order cancel
@@ -44,7 +46,7 @@ class SplineBump:
     order: int
 
     @functools.cached_property
-    def _terms(self) -> tuple[tuple[int, Fraction], ...]:
+    def powers(self) -> tuple[tuple[int, Fraction], ...]:
         """Truncated powers ``c (m v - i)_+^(m-1)`` on the left half: pairs (i, c)."""
         m = self.order
         raw = [(i, (-1) ** i * math.comb(m, i)) for i in range((m + 1) // 2)]
@@ -56,7 +58,7 @@ class SplineBump:
         np.minimum(u, 1.0 - u, out=u)
         u *= self.order
         total = np.zeros_like(u)
-        for shift, factor in self._terms:
+        for shift, factor in self.powers:
             reach = np.maximum(u - shift, 0.0) if shift else u
             power = reach * float(factor)
             for _ in range(self.order - 2):
@@ -67,7 +69,7 @@ class SplineBump:
     def exact(self, u: Fraction) -> Fraction:
         """Value at a rational fraction of a cell."""
         place = self.order * min(u, 1 - u)
-        return sum((c * (place - i) ** (self.order - 1) for i, c in self._terms if place > i), start=Fraction(0))
+        return sum((c * (place - i) ** (self.order - 1) for i, c in self.powers if place > i), start=Fraction(0))
 
     def derivative_bound(self, times: int) -> Fraction:
         """Upper bound on the sup norm of a derivative of order ``times <= order - 1``; equality for ``order - 1``.
@@ -83,7 +85,7 @@ class SplineBump:
             coefficients = [c for c in coefficients for _ in range(2)]
             for _ in range(degree):
                 coefficients = [(a + b) / 2 for a, b in itertools.pairwise([Fraction(0), *coefficients, Fraction(0)])]
-        scale: Fraction = math.factorial(m - 1) * self._terms[0][1]  # 1 / peak of the unit B-spline
+        scale: Fraction = math.factorial(m - 1) * self.powers[0][1]  # 1 / peak of the unit B-spline
         return scale * int(m**times) * max(abs(c) for c in coefficients)
 
 
@@ -142,12 +144,12 @@ def default_setting(smoothness: float) -> tuple[int, int]:
         >>> default_setting(0.5), default_setting(1.5), default_setting(2.5)
         ((2, 2), (4, 4), (4, 4))
     """
-    setting = _first_proven(smoothness, _AUTO_BASES, _orders(smoothness))
+    setting = first_proven(smoothness, AUTO_BASES, _orders(smoothness))
     assert setting is not None, "base 8 serves every smoothness below 6"
     return setting
 
 
-def _first_proven(r: float, bases: Iterable[int], orders: Iterable[int]) -> tuple[int, int] | None:
+def first_proven(r: float, bases: Iterable[int], orders: Iterable[int]) -> tuple[int, int] | None:
     """The first base that is proven with one of the orders, and the order of largest margin; None if there is none."""
     choices = list(orders)
     best = ((b, max(choices, key=lambda m: margin(r, b, m))) for b in bases)
@@ -159,13 +161,13 @@ def _orders(smoothness: float) -> range:
     return range(math.floor(smoothness) + 2, math.floor(smoothness) + 6)
 
 
-def _setting(r: float, base: int | None, order: int | None) -> tuple[int, int]:
+def setting_for(r: float, base: int | None, order: int | None) -> tuple[int, int]:
     """The base and order to use: what was asked for if it is proven, what goes with it where only one was."""
     bases = _SHOWN_BASES if base is None else (whole("base", base, 2, 64),)
     orders = _orders(r) if order is None else (whole("order", order, 2, 12),)
     if base is None and order is None:
         return default_setting(r)
-    setting = _first_proven(r, bases, orders)
+    setting = first_proven(r, bases, orders)
     if setting is not None:
         return setting
     asked = ", ".join(f"{name}={value}" for name, value in (("base", base), ("order", order)) if value is not None)
@@ -176,7 +178,7 @@ def _setting(r: float, base: int | None, order: int | None) -> tuple[int, int]:
     )
 
 
-def _constant(bump: SplineBump, b: int, r: float, d: int) -> float:
+def holder_radius(bump: SplineBump, b: int, r: float, d: int) -> float:
     """Largest Hölder constant of order ``alpha`` among the derivatives of order ``m0``, ``r = m0 + alpha``."""
     m0 = math.floor(r)
     sup = [float(bump.derivative_bound(p)) for p in range(m0 + 2)]
@@ -229,8 +231,8 @@ def bump_tree(
     Reference:
         Schumaker (2007), Spline Functions, for the B-splines; the two bounds are proven here and in :func:`margin`.
     """
-    r, d, seed = rough("bump_tree", smoothness, _BELOW), whole("dim", dim, 1), whole("seed", seed, 0)
-    b, m = _setting(r, base, order)
+    r, d, seed = rough("bump_tree", smoothness, BELOW), whole("dim", dim, 1), whole("seed", seed, 0)
+    b, m = setting_for(r, base, order)
     full = math.ceil(DEFAULT_LEVELS / math.log2(b))
     levels = full if levels is None else whole("levels", levels, 1, deepest(b))
     extra: dict[str, Any] = {} if (b, m) == default_setting(r) else {"base": b, "order": m}
@@ -242,18 +244,21 @@ def bump_tree(
     tree = BumpSum(bump, b, d, heights, chosen(signs, b, d, seed))
     return Target(
         name="bump_tree",
-        regularity=Regularity(r, d, radius=_constant(bump, b, r, d)),
+        regularity=Regularity(r, d, radius=holder_radius(bump, b, r, d)),
         parameters=identity("bump_tree", (r, d), seed, extra),
         evaluate=tree.evaluate,
         exact_evaluate=tree.exact,
         tail_bound=tail_sum(b, r, levels),
         base=b,
         evaluation_ulps=_ULPS if m < 5 else _ULPS_HIGH_ORDER,
-        interpolation_gap=gap_function(b, [float(a) for a in heights], _coarse(bump, b)) if d == 1 else None,
+        enclosure=bump_sum_enclosure(tree),
+        evaluation_error=bump_sum_error(tree),
+        gradient=bump_sum_gradient(tree) if r > 1.0 else None,
+        interpolation_gap=gap_function(b, [float(a) for a in heights], coarse_gap(bump, b)) if d == 1 else None,
     )
 
 
-def _coarse(bump: SplineBump, b: int) -> Callable[[float], float]:
+def coarse_gap(bump: SplineBump, b: int) -> Callable[[float], float]:
     """Largest distance of a unit bump from its interpolant at a spacing that divides its cell."""
     if bump.order == 2:
         # A hat bends only at its centre, by 4: that is a node if b is even, else it costs a quarter of bend * spacing.
