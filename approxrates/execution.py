@@ -1,4 +1,4 @@
-"""Runs one batch: trains or constructs, measures, and writes the rows before anyone is told.
+"""Runs one batch: trains, constructs or fits a reference, measures, and writes the rows before anyone is told.
 
 A batch is the runs that make one ensemble: one architecture, one plan, many targets and replicas. It comes as JSON
 text and leaves as JSON text, so that any executor can carry it. Nothing raises for what happens inside a run: a
@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from approxrates import store
+from approxrates.approximant import Approximant
 from approxrates.errors import ApproximationError, approximation_errors
 from approxrates.network import Network
 from approxrates.spec import TRAINING_DEFAULTS
 from approxrates.spec.sources import build_target
 from approxrates.target import Target
 
+Made = Network | Approximant
 KEEP = ("best", "all", "none")
 _segments: dict[tuple[int, str], store.Segment] = {}
 
@@ -113,8 +115,8 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _outcomes(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> Sequence[tuple[dict[str, Any], Network | None]]:
-    """What became of each run, and its network.
+def _outcomes(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> Sequence[tuple[dict[str, Any], Made | None]]:
+    """What became of each run, and its network or approximant.
 
     A batch that breaks is taken apart, so that one bad target does not spoil the others.
     """
@@ -131,14 +133,15 @@ def _sentence(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:500]
 
 
-def _done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[tuple[dict[str, Any], Network]]:
-    """Networks made and measured."""
+def _done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[tuple[dict[str, Any], Made]]:
+    """Networks or approximants made and measured."""
     targets = [
         build_target(run["spec"]["target"], batch["sources"].get(store.canonical(run["spec"]["target"]), {}))
         for run in runs
     ]
-    train = "architecture" in runs[0]["spec"]
-    networks, metrics = _trained(runs, targets) if train else _constructed(runs, targets)
+    makers = {"architecture": _trained, "construction": _constructed, "reference": _fitted}
+    make = next(maker for key, maker in makers.items() if key in runs[0]["spec"])
+    networks, metrics = make(runs, targets)
     errors = _errors(networks, targets)
     outcomes = [_outcome(*parts) for parts in zip(networks, targets, errors, metrics, strict=True)]
     return list(zip(outcomes, networks, strict=True))
@@ -146,7 +149,7 @@ def _done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[tuple[di
 
 def _trained(
     runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]
-) -> tuple[list[Network], list[dict[str, Any]]]:
+) -> tuple[Sequence[Made], list[dict[str, Any]]]:
     """Trains the runs as one ensemble."""
     from approxrates import architecture, training
 
@@ -175,7 +178,7 @@ def _trained(
 
 def _constructed(
     runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]
-) -> tuple[list[Network], list[dict[str, Any]]]:
+) -> tuple[Sequence[Made], list[dict[str, Any]]]:
     """Builds each network from its theorem."""
     from approxrates import constructions
 
@@ -198,7 +201,24 @@ def _constructed(
     return networks, metrics
 
 
-def _errors(networks: Sequence[Network], targets: Sequence[Target]) -> list[ApproximationError]:
+def _fitted(
+    runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]
+) -> tuple[Sequence[Made], list[dict[str, Any]]]:
+    """Makes each approximant by its reference method."""
+    from approxrates import references
+
+    found, metrics = [], []
+    for run, target in zip(runs, targets, strict=True):
+        wanted = run["spec"]["reference"]
+        start = time.process_time()
+        found.append(
+            references.approximate(wanted["name"], target, n_params=wanted["n_params"], **wanted.get("options", {}))
+        )
+        metrics.append({"seconds": time.process_time() - start, "outcome": "fitted", "activation": ""})
+    return found, metrics
+
+
+def _errors(networks: Sequence[Made], targets: Sequence[Target]) -> list[ApproximationError]:
     """Errors of all networks; those of one target are measured together."""
     places: dict[Target, list[int]] = {}
     for i, target in enumerate(targets):
@@ -210,13 +230,10 @@ def _errors(networks: Sequence[Network], targets: Sequence[Target]) -> list[Appr
     return [found[i] for i in range(len(networks))]
 
 
-def _outcome(network: Network, target: Target, error: ApproximationError, metrics: dict[str, Any]) -> dict[str, Any]:
-    """Counts and errors of one network. It has diverged if its error is not finite, or training says so."""
-    metrics |= {
-        "n_params": network.n_params,
-        "n_params_dense": network.n_params_dense,
-        "width": network.width,
-        "depth": network.depth,
+def _outcome(network: Made, target: Target, error: ApproximationError, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Counts and errors of one run. It has diverged if its error is not finite, or training says so."""
+    shape = ("n_params_dense", "width", "depth") if isinstance(network, Network) else ()
+    metrics |= {name: getattr(network, name) for name in ("n_params", *shape)} | {
         "regularity": {k: v for k, v in vars(target.regularity).items() if v not in (None, False) and k != "dim"},
     }
     lower, upper = (float(v) for v in error.sup)
@@ -227,10 +244,12 @@ def _outcome(network: Network, target: Target, error: ApproximationError, metric
         "error_sup_upper": upper,
         "certified": bool(error.certified),
         "error_method": str(error.method),
+        "ended_by": error.ended_by,
         "error_l2": float(error.l2),
+        "l2_error": float(error.l2_error),
         "pieces": error.pieces,
-        "total_bits": network.total_bits,
-        "max_bits": network.max_bits,
+        "total_bits": getattr(network, "total_bits", None),
+        "max_bits": getattr(network, "max_bits", None),
     }
     if metrics["outcome"] in ("diverged", "non-finite"):
         return {"status": "diverged", "metrics": metrics, "error": f"training ended {metrics['outcome']}"}
@@ -249,11 +268,13 @@ def _finite(value: Any) -> Any:
 
 def _keep_weights(
     runs: Sequence[Mapping[str, Any]],
-    networks: Sequence[Network | None],
+    networks: Sequence[Made | None],
     outcomes: Sequence[Mapping[str, Any]],
     batch: Mapping[str, Any],
 ) -> None:
     """Saves the weights of the best replica for each target of the batch, or of all, beside the runs.
+
+    Approximants have no weight file: their run spec makes them again in a moment.
 
     Raises:
         OSError: If they cannot be written; the rows are stored by then.
@@ -262,14 +283,14 @@ def _keep_weights(
         return
     groups: dict[str, list[int]] = {}
     for i, (run, outcome) in enumerate(zip(runs, outcomes, strict=True)):
-        if outcome["status"] == "ok":
+        if outcome["status"] == "ok" and isinstance(networks[i], Network):
             group = store.canonical(run["spec"]["target"]) if batch["keep"] == "best" else run["id"]
             groups.setdefault(group, []).append(i)
     folder = Path(batch["folder"]) / "weights"
     for members in groups.values():
         best = min(members, key=lambda i: outcomes[i]["metrics"]["error_sup_upper"])
         network = networks[best]
-        assert network is not None, "a run that is ok has a network"
+        assert isinstance(network, Network), "only networks are grouped"
         _save(network, folder / f"{runs[best]['id']}.safetensors")
 
 

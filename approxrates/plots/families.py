@@ -90,16 +90,16 @@ def family_names(families: Sequence[FamilyCurve]) -> list[str]:
 
     Names are equal exactly if the families differ in nothing but their target.
     """
-    trained = [f.key for f in families if f.method != "construct"]
-    shown = {"train": _varying(trained), "construct": _varying([f.key for f in families if f.method == "construct"])}
+    trained = [f.key for f in families if f.method == "train"]
+    shown = {"train": _varying(trained), "construct": _varying([f.key for f in families if f.method != "train"])}
     names = []
     for family in families:
-        built = family.method == "construct"
+        built = family.method != "train"
         head = readable(family.key.get("construction") or "construction") if built else family.activation
         extra = [
             _SHORT.get(c, "{}").format(_value(family.key.get(c)))
             for c in shown["construct" if built else "train"]
-            if family.key.get(c) is not None
+            if family.key.get(c) not in (None, "")
         ]
         names.append(", ".join([head, *extra]))
     return names

@@ -61,7 +61,7 @@ def plot_phase_diagram(
     check_arguments(records, ax)
     everyone = records.families()
     names = family_names(everyone)
-    look = looks((name, f.method == "construct") for name, f in zip(names, everyone, strict=True))
+    look = looks((name, f.method != "train") for name, f in zip(names, everyone, strict=True))
     placed = [
         (f, n)
         for f, n in zip(everyone, names, strict=True)

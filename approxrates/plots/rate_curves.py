@@ -65,7 +65,7 @@ def plot_rates(records: Records, x: str = "n_params", norm: str = "sup", ax: Axe
     if not families:
         raise ValueError(_nothing_to_draw(records, x, norm))
     names = family_names(families)
-    look = looks((name, f.method == "construct") for name, f in zip(names, families, strict=True))
+    look = looks((name, f.method != "train") for name, f in zip(names, families, strict=True))
     called = {id(f): (name, look[name]) for name, f in zip(names, families, strict=True)}
     groups = by_target(families)
     with styled():
@@ -204,7 +204,7 @@ def _draw_panel(
 def _draw_curve(ax: Axes, family: FamilyCurve, name: str, look: Look) -> EndLabel:
     """Marks, bars and fitted line of one family; returns the label for its end."""
     low, middle, high = _quantiles(family.errors)
-    sizes, used, built = family.sizes, used_sizes(family), family.method == "construct"
+    sizes, used, built = family.sizes, used_sizes(family), family.method != "train"
     shown = np.isfinite(middle)
     size = 3.6 if not built else 3.0
     ax.plot(sizes[shown], middle[shown], color=look.color, lw=0.5, alpha=0.35, zorder=2)

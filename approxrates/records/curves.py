@@ -27,6 +27,7 @@ FAMILY_COLUMNS = (
     "dim",
     "method",
     "construction",
+    "method_options",
     "activation",
     "architecture",
     "start",
@@ -56,7 +57,7 @@ class FamilyCurve:
         point: Place on the phase diagram, or None without a rate or for an infinitely smooth target.
         regularity: What is known about the target.
         activation: Activation code.
-        method: ``"train"`` or ``"construct"``.
+        method: ``"train"``, ``"construct"`` or ``"reference"``.
         depth_exponent: The exponent of depth ~ n_params^a along the family: 1 at fixed width, 0 at fixed depth;
             NaN if unknown.
         limited: Mask ``(k,)``: the error is known to be limited by optimisation there.
@@ -156,7 +157,7 @@ def grouped(rows: list[Row]) -> list[tuple[dict[str, Any], list[Row]]]:
     for members in groups.values():
         key = {c: members[0].get(c) for c in FAMILY_COLUMNS}
         held = "depth" if key["architecture"] == "fixed_depth" else "width"
-        if key["method"] == "construct" or _is_chain(members):
+        if key["method"] != "train" or _is_chain(members):
             families.append((key, members))
             continue
         for value in sorted({int(m[held]) for m in members if m.get(held) is not None}):
@@ -196,7 +197,7 @@ _SHORT |= {"n_points": "{} points", "start": "{} start"}
 
 def family_label(key: Mapping[str, Any], shown: Sequence[str]) -> str:
     """Legend text of a family: its method, then whatever else differs in the study."""
-    constructed = key["method"] == "construct"
+    constructed = key["method"] != "train"
     named = "method" in shown or "construction" in shown
     parts = [str(key["construction"])] if constructed and named else []
     skipped = {"method", "construction"} | ({"activation", "dtype", "seed"} if constructed else set())

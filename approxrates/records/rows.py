@@ -21,6 +21,7 @@ FRAME_COLUMNS = (
     "dim",
     "method",
     "construction",
+    "method_options",
     "activation",
     "architecture",
     "width",
@@ -39,7 +40,9 @@ FRAME_COLUMNS = (
     "error_sup_upper",
     "certified",
     "error_method",
+    "ended_by",
     "error_l2",
+    "l2_error",
     "loss",
     "steps",
     "seconds",
@@ -56,6 +59,8 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     spec, metrics = row["spec"], row.get("metrics") or {}
     target, training = dict(spec["target"]), spec.get("training") or {}
     architecture, construction = spec.get("architecture") or {}, spec.get("construction") or {}
+    reference = spec.get("reference") or {}
+    made = construction or reference
     known = {"name", "callable", "label", "seed", "smoothness", "dim"}
     options = {k: v for k, v in target.items() if k not in known and k != "information_rich"}
     regularity = metrics.get("regularity") or {}
@@ -68,14 +73,16 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
         "target_options": ", ".join(f"{k}={_short(v)}" for k, v in sorted(options.items())),
         "smoothness": smoothness_of(target.get("smoothness", regularity.get("smoothness", "inf"))),
         "dim": target.get("dim", architecture.get("dim", 1)),
-        "method": "construct" if construction else "train",
-        "construction": construction.get("name"),
-        "activation": architecture.get("activation", "relu" if architecture else None)
-        or metrics.get("activation", "relu"),
+        "method": "construct" if construction else "reference" if reference else "train",
+        "construction": made.get("name"),
+        "method_options": ", ".join(f"{k}={_brief(v)}" for k, v in (reference.get("options") or {}).items()),
+        "activation": ""
+        if reference
+        else architecture.get("activation", "relu" if architecture else None) or metrics.get("activation", "relu"),
         "architecture": architecture.get("kind"),
         "width": architecture.get("width"),
         "depth": architecture.get("depth"),
-        "n_params_limit": construction.get("n_params"),
+        "n_params_limit": made.get("n_params"),
         "replica": training.get("replica", 0),
         "start": training.get("start", "random") if training else None,
         "plan": metrics.get("plan", ""),
@@ -103,6 +110,11 @@ def _counted(architecture: Mapping[str, Any]) -> int | None:
 def _short(value: Any) -> str:
     """A parameter in a few letters: text as it is (a digest cut), the rest as JSON."""
     return value[:20] if isinstance(value, str) else store.canonical(value)
+
+
+def _brief(value: Any) -> str:
+    """An option of a method in a few letters: six digits of a number."""
+    return f"{value:.6g}" if isinstance(value, float) else _short(value)
 
 
 def smoothness_of(value: Any) -> float:

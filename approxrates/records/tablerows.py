@@ -18,6 +18,7 @@ _DEFAULTS: dict[str, Any] = {
     "smoothness": math.inf,
     "dim": 1,
     "method": "train",
+    "method_options": "",
     "activation": "relu",
     "replica": 0,
     "plan": "",

@@ -43,16 +43,20 @@ def percent(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)" if whole else "0 of 0"
 
 
+_MADE = {"train": "trained", "construct": "constructed", "reference": "fitted"}
+
+
 def setup_lines(records: Records) -> list[str]:
     """What was run, one sentence per item."""
     frame, families = records.frame(), records.families()
-    trained = frame[frame["method"] == "train"]
+    made = {word: int((frame["method"] == method).sum()) for method, word in _MADE.items()}
     lines = [
-        f"{len(frame):,} runs: {len(trained):,} trained networks and {len(frame) - len(trained):,} constructed ones."
+        f"{len(frame):,} runs: {made['trained']:,} trained networks and {made['constructed']:,} constructed ones"
+        + (f", {made['fitted']:,} fits of reference methods." if made["fitted"] else ".")
     ]
     lines.append("Targets: " + "; ".join(dict.fromkeys(target_name(g[0], dim=True) for g in by_target(families))) + ".")
     heads = dict.fromkeys(
-        readable(f.key.get("construction")) if f.method == "construct" else f.activation for f in families
+        readable(f.key.get("construction")) if f.method != "train" else f.activation for f in families
     )
     lines.append("Families: " + ", ".join(heads) + ".")
     sizes = np.concatenate([f.sizes for f in families]) if families else np.zeros(0)

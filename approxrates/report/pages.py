@@ -139,7 +139,7 @@ def _failures(records: Records) -> list[tuple[str, ...]]:
     frame = records.frame()
     rows: list[tuple[str, ...]] = []
     for row in frame[frame["status"] != "ok"].to_dict("records"):
-        family = row["construction"] if row["method"] == "construct" else row["activation"]
+        family = row["construction"] if row["method"] != "train" else row["activation"]
         why = without_paths(row.get("error")) or without_paths(row.get("outcome"))
         rows.append(
             (

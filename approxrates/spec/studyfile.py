@@ -6,19 +6,20 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from approxrates import axes
 from approxrates.architecture import FixedDepth, FixedWidth, from_spec
 from approxrates.axes import Axis
-from approxrates.spec import Construction
+from approxrates.spec import Construction, Reference
 from approxrates.spec.sources import Sourced
 from approxrates.spec.targettable import targets_of
 
 _MOST_VALUES = 10_000
-BLOCK_KEYS = ("targets", "net", "architectures", "constructions", "training", "sweep")
+_Kind = TypeVar("_Kind", Construction, Reference)
+BLOCK_KEYS = ("targets", "net", "architectures", "constructions", "references", "training", "sweep")
 
 
 class _Net(BaseModel):
@@ -51,7 +52,7 @@ class _Training(BaseModel):
 
 
 class _Built(BaseModel):
-    """Keys of ``[[constructions]]``."""
+    """Keys of ``[[constructions]]`` and ``[[references]]``."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     name: str
@@ -116,10 +117,14 @@ def _block(raw: Mapping[str, Any], path: Path, prefix: str) -> dict[str, Any]:
     for key, table in nets:
         architectures += _architectures(table, f"{where}{key}")
     built = [
-        _construction(t, f"{where}constructions[{i}]") for i, t in enumerate(_tables(raw, "constructions", path.name))
+        _method(Construction, t, f"{where}constructions[{i}]")
+        for i, t in enumerate(_tables(raw, "constructions", path.name))
+    ]
+    lines = [
+        _method(Reference, t, f"{where}references[{i}]") for i, t in enumerate(_tables(raw, "references", path.name))
     ]
     training = _training(raw.get("training", {}), f"{where}training")
-    return {"targets": entries, "architectures": architectures, "constructions": built, **training}
+    return {"targets": entries, "architectures": architectures, "constructions": built, "references": lines, **training}
 
 
 class _Place:
@@ -355,11 +360,12 @@ def _listed(value: Any) -> Any:
     return list(value.values) if isinstance(value, Axis) else value
 
 
-def _construction(raw: Mapping[str, Any], place: str) -> Construction:
-    """A construction template."""
+def _method(kind: type[_Kind], raw: Mapping[str, Any], place: str) -> _Kind:
+    """A template of a construction or a reference; lists among its options are axes."""
     table = _validated(_Built, _with_axes(raw, place, plain=("options",)), place)
     with _Place(place):
-        return Construction(**table)
+        options: dict[str, Any] = {k: _axis(v, f"{place}.options.{k}") for k, v in table.pop("options", {}).items()}
+        return kind(**table, options=options)
 
 
 def _training(raw: Any, place: str) -> dict[str, Any]:

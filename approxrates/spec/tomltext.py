@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_SECTIONS = ("studies", "targets", "net", "architectures", "constructions", "training", "sweep")
+_SECTIONS = ("studies", "targets", "net", "architectures", "constructions", "references", "training", "sweep")
 """Tables that get lines of their own; all others are written inline."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

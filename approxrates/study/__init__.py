@@ -15,12 +15,14 @@ from typing import Any
 from approxrates import store
 from approxrates.engines import InlineEngine, LocalEngine
 from approxrates.records import Records
+from approxrates.records.certificates import certified_rows
 from approxrates.records.rows import flat
-from approxrates.spec import Construction
+from approxrates.spec import Construction, Reference
 from approxrates.spec.studyfile import read_study
 from approxrates.spec.tomltext import document
+from approxrates.study.assembly import make_block
 from approxrates.study.batches import Run, batches_of
-from approxrates.study.blocks import Block, make_block
+from approxrates.study.blocks import Block
 from approxrates.study.driving import Drive, StudyStopped
 from approxrates.study.progress import Listener, listener
 from approxrates.study.shrinking import shrunk_block
@@ -28,9 +30,9 @@ from approxrates.study.standing import difference_note, storable, with_set
 from approxrates.study.studyplan import StudyPlan, plan_of
 from approxrates.study.tail import Tail
 
-__all__ = ["Construction", "Study", "StudyPlan", "StudyStopped"]
+__all__ = ["Construction", "Reference", "Study", "StudyPlan", "StudyStopped"]
 
-_BLOCK_KEYS = ("targets", "architectures", "constructions", "net", "training", "sweep")
+_BLOCK_KEYS = ("targets", "architectures", "constructions", "references", "net", "training", "sweep")
 
 
 class Study:
@@ -41,6 +43,7 @@ class Study:
         targets: A target, or a list of targets (lists inside it are flattened).
         architectures: One or a list of ``FixedWidth`` and ``FixedDepth``; their fields may be axes.
         constructions: One or a list of ``Construction``; their sizes may be axes.
+        references: One or a list of ``Reference``, classical methods; their sizes and options may be axes.
         replicas: Independent fits of every architecture to every target.
         plan: ``"default"``, a list of stages, or an axis of plans.
         start: ``"random"``, ``"constructive"``, or an axis of both.
@@ -80,6 +83,7 @@ class Study:
         targets: Any,
         architectures: Any = (),
         constructions: Any = (),
+        references: Any = (),
         replicas: int = 1,
         plan: Any = "default",
         start: Any = "random",
@@ -95,8 +99,8 @@ class Study:
             raise ValueError(f'name must be a line of text. Got {name!r}. Write e.g. "relu-vs-sin".')
         self.name = name
         block = make_block(
-            targets, architectures, constructions, replicas=replicas, plan=plan, start=start, seed=seed, dtype=dtype,
-            n_points=n_points, budget=budget, refit=refit,
+            targets, architectures, constructions, references, replicas=replicas, plan=plan, start=start, seed=seed,
+            dtype=dtype, n_points=n_points, budget=budget, refit=refit,
         )  # fmt: skip
         self.blocks = (block,)
 
@@ -206,8 +210,9 @@ class Study:
     def records(self, folder: str | Path) -> Records:
         """Records of the runs of this study that a folder holds. Runs nothing."""
         contents = store.read(folder)
-        rows = [_labelled(run, contents.rows[run.id]) for run in self.runs if run.id in contents.rows]
-        notes = contents.notes
+        labelled = [_labelled(run, contents.rows[run.id]) for run in self.runs if run.id in contents.rows]
+        rows, said = certified_rows(folder, labelled)
+        notes = (*contents.notes, *said)
         if self._overrides and self._is_of(Path(folder)):
             settings = with_set(self._overrides)
             notes += (f"These are runs of study.toml with {settings}: approxrates run study.toml {settings}.",)

@@ -40,10 +40,17 @@ class Run:
 
 
 def n_params_of(spec: Mapping[str, Any]) -> int:
-    """Parameters of a run: of its architecture, or the limit of its construction."""
-    if "construction" in spec:
-        return int(spec["construction"]["n_params"])
+    """Parameters of a run: of its architecture, or the limit of its construction or reference."""
+    made = _made(spec)
+    if made is not None:
+        return int(made["n_params"])
     return _count(canonical(spec["architecture"]))
+
+
+def _made(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The construction or reference of a run that is not trained."""
+    found: Mapping[str, Any] | None = spec.get("construction") or spec.get("reference")
+    return found
 
 
 @functools.lru_cache(maxsize=4096)
@@ -70,8 +77,9 @@ def seconds_of(spec: Mapping[str, Any]) -> float:
     The constants are those of a current core in pure torch, float64; they are good to a factor of three. Plans are
     made with them, nothing is decided by them but the order of work.
     """
-    if "construction" in spec:
-        return MEASURING_SECONDS + 2e-5 * n_params_of(spec)
+    if _made(spec) is not None:
+        dim = int(spec["target"].get("dim", 1))
+        return MEASURING_SECONDS * (1 if dim == 1 else 8) + 2e-5 * n_params_of(spec)
     size, points, depth = n_params_of(spec), _points_of(spec), int(spec["architecture"].get("depth", 1))
     gradient = 1.2e-9 * size * points + 1.5e-6 * depth
     seconds = MEASURING_SECONDS * (1 if int(spec["architecture"]["dim"]) == 1 else 8)
@@ -85,7 +93,7 @@ def seconds_of(spec: Mapping[str, Any]) -> float:
 
 def bytes_of(spec: Mapping[str, Any]) -> int:
     """Rough memory of one run in an ensemble: activations of all layers, dense matrices of second-order stages."""
-    if "construction" in spec:
+    if _made(spec) is not None:
         return 0
     size, points, arch = n_params_of(spec), _points_of(spec), spec["architecture"]
     activations = 3 * 8 * points * int(arch.get("width", 1)) * (int(arch.get("depth", 1)) + 1)
@@ -125,7 +133,8 @@ def batch_seconds(batch: Sequence[Run]) -> float:
 
 def _kind(spec: Mapping[str, Any]) -> str:
     """What the runs of one batch have in common."""
-    if "construction" in spec:
-        return canonical(spec["construction"])
+    made = _made(spec)
+    if made is not None:
+        return canonical(["reference" in spec, made])
     training = {k: v for k, v in spec["training"].items() if k != "replica"}
     return canonical([spec["architecture"], training, spec["recipe"]])

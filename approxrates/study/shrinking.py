@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from approxrates.axes import Axis
@@ -34,7 +34,8 @@ def shrunk_block(block: Block, *, sizes: int, draws: int, replicas: int, steps: 
         block,
         targets=tuple(s for members in laws.values() for s in members[:draws]),
         architectures=tuple(a for family in size_families(block.shapes) for a in family[:sizes]),
-        constructions=tuple(_least(block, sizes)),
+        constructions=tuple(_least(block.built, sizes)),
+        references=tuple(_least(block.lines, sizes)),
         replicas=min(block.replicas, replicas),
         plan=short,
     )
@@ -48,10 +49,10 @@ def _short(plan: Any, steps: int) -> list[dict[str, Any]]:
     return [stage | {"steps": min(steps, int(stage.get("steps", steps)))} for stage in stages]
 
 
-def _least(block: Block, sizes: int) -> list[Any]:
-    """The smallest limits of each construction."""
+def _least(templates: Sequence[Any], sizes: int) -> list[Any]:
+    """The smallest limits of each construction or reference."""
     families: dict[str, list[Any]] = {}
-    for construction in block.built:
-        spec = {k: v for k, v in construction.to_spec().items() if k != "n_params"}
-        families.setdefault(canonical(spec), []).append(construction)
-    return [c for family in families.values() for c in sorted(family, key=lambda c: c.n_params)[:sizes]]
+    for template in templates:
+        spec = {k: v for k, v in template.to_spec().items() if k != "n_params"}
+        families.setdefault(canonical(spec), []).append(template)
+    return [t for family in families.values() for t in sorted(family, key=lambda t: t.n_params)[:sizes]]

@@ -13,7 +13,7 @@ from approxrates.records.curves import family_label, grouped, varying
 from approxrates.records.rows import flat
 from approxrates.study.batches import Run, batches_of, seconds_of
 
-SEED_SPREAD = {"train": 0.25, "construct": 0.1}
+SEED_SPREAD = {"train": 0.25, "construct": 0.1, "reference": 0.1}
 """Typical standard deviation of log errors around the law, between seeds and sizes."""
 DRAW_SPREAD = 0.05
 """Typical standard deviation of the rate between target draws."""
