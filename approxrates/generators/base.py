@@ -58,12 +58,12 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     return number
 
 
-def rough(family: str, smoothness: Any, below: float = math.inf) -> float:
-    """A non-integer smoothness in ``(0, below)``.
+def positive(family: str, smoothness: Any, below: float = math.inf) -> float:
+    """A smoothness in ``(0, below)``.
 
     Raises:
         TypeError: If it is not a number.
-        ValueError: If it is an integer or out of range.
+        ValueError: If it is out of range.
     """
     if isinstance(smoothness, bool) or not isinstance(smoothness, (int, float, np.floating, np.integer)):
         raise TypeError(f"smoothness must be a number. Got {smoothness!r}. Write e.g. smoothness=0.5.")
@@ -71,6 +71,17 @@ def rough(family: str, smoothness: Any, below: float = math.inf) -> float:
     span = "positive" if math.isinf(below) else f"between 0 and {below:g}"
     if not (0 < r < below and math.isfinite(r)):
         raise ValueError(f"smoothness of {family} must be {span}. Got smoothness={r:g}. Use e.g. smoothness=0.5.")
+    return r
+
+
+def rough(family: str, smoothness: Any, below: float = math.inf) -> float:
+    """A non-integer smoothness in ``(0, below)``.
+
+    Raises:
+        TypeError: If it is not a number.
+        ValueError: If it is an integer or out of range.
+    """
+    r = positive(family, smoothness, below)
     if r == int(r):
         raise ValueError(
             f"smoothness of {family} must not be an integer (a log factor spoils the rate there). "
@@ -200,6 +211,8 @@ class BumpSum:
             # Bumps vanish at both ends of a cell, so 1 may stand for 0: no cell number beyond the last is ever formed.
             walks = [cells(np.where(c == 1.0, 0.0, c), self.base, len(heights)) for c in columns]
             for level, (height, places) in enumerate(zip(heights, zip(*walks, strict=True), strict=True)):
+                if not height:
+                    continue
                 values = self.bump.values(places[0][1])
                 for _, fraction in places[1:]:
                     values *= self.bump.values(fraction)
@@ -216,6 +229,8 @@ class BumpSum:
             places = [divmod(c.numerator * self.base**level, c.denominator) for c in point]
             if not all(rest for _, rest in places):
                 break  # on a face of a cell: here this level vanishes, and so do all finer ones
+            if not height:
+                continue
             inside = (Fraction(rest, c.denominator) for (_, rest), c in zip(places, point, strict=True))
             sign = self.signs.of_cell(level, [index for index, _ in places])
             if sign:
