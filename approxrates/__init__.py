@@ -36,6 +36,7 @@ _HOMES = {
     "fit_rate": "rates",
     "compare_rates": "rates",
     "place": "phase",
+    "place_all": "phase",
     "axis": "axes",
     "Construction": "spec",
     "Reference": "spec",
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     from approxrates.errors.sobolev import sobolev_error
     from approxrates.network import Network
     from approxrates.objectives import LpPower, MeanSquare, SoftmaxCrossEntropy
-    from approxrates.phase import place
+    from approxrates.phase import place, place_all
     from approxrates.plots import plot_comparison, plot_phase_diagram, plot_rates, plot_targets, save_figure
     from approxrates.rates import compare_rates, fit_rate
     from approxrates.records import load_records, records_from_table

@@ -1,13 +1,16 @@
 """Places on the diagram: every label, and what must not be labelled."""
 
 import dataclasses
+import functools
+import itertools
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 
 from approxrates import activations
-from approxrates.phase import CAUSES, Label, PhasePoint, place
+from approxrates.phase import CAUSES, LEVEL, Label, PhasePoint, holm, place, place_all
 from approxrates.rates import fit_rate
 from approxrates.regularity import Regularity
 
@@ -17,11 +20,17 @@ SIZES = np.geomspace(100, 10_000, 8)
 EXACT = {"depth_exponent": 1.0, "exact_weights": True, "bits_exponent": 1.0, "past_crossover": True}
 
 
-def measured(rho, half=0.01, regularity=RICH):
-    """A rate with this normalised value and half width."""
-    rate = fit_rate(SIZES, 1 / SIZES)
+@functools.cache
+def one_fit():
+    return fit_rate(SIZES, 1 / SIZES)
+
+
+def measured(rho, half=0.01, regularity=RICH, **changes):
+    """A rate with this normalised value and half width, of normally distributed errors."""
+    rate = one_fit()
     p, width = (v * regularity.smoothness / regularity.dim for v in (rho, half))
-    return dataclasses.replace(rate, value=p, interval=(p - width, p + width))
+    parts = (((width / NormalDist().inv_cdf(0.975)) ** 2, math.inf),)
+    return dataclasses.replace(rate, value=p, interval=(p - width, p + width), parts=parts, **changes)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +139,9 @@ def test_every_activation_of_the_table_can_be_placed():
         (0.6, {"depth_exponent": 1.0, "optimisation_limited": True}, "optimisation"),
         (0.6, {"depth_exponent": 1.0}, None),
         (1.5, EXACT, None),
-        (1.0, {"depth_exponent": 1.0, "sample_exponent": 1.0}, "bits"),
+        (1.0, {"depth_exponent": 1.0, "sample_exponent": 1.0}, "samples"),
+        (1.0, {"depth_exponent": 1.0, "sample_exponent": 2.0}, "bits"),
+        (1.0, {"depth_exponent": 0.0}, "depth"),
     ],
 )
 def test_the_binding_constraint_is_the_term_of_the_law_that_is_reached(rho, options, binding):
@@ -218,3 +229,181 @@ def test_points_are_frozen():
     assert isinstance(point, PhasePoint)
     with pytest.raises(dataclasses.FrozenInstanceError):
         point.label = Label.DEEP
+
+
+def tail(z):
+    return 1 - NormalDist().cdf(z)
+
+
+@pytest.mark.parametrize("rho", [0.7, 0.97, 1.3, 2.2])
+def test_p_values_are_those_of_the_normal_distribution(rho):
+    half = 0.05
+    sd = half / NormalDist().inv_cdf(0.975)
+    tests = {c.statement: c.p_value for c in place(measured(rho, half), RICH).tests}
+    expected = {
+        "rho < 0.9": tail((0.9 - rho) / sd),
+        "rho > 1": tail((rho - 1) / sd),
+        "|rho - 1| < 0.1": max(tail((rho - 0.9) / sd), tail((1.1 - rho) / sd)),
+        "|rho - 2| < 0.2": max(tail((rho - 1.8) / sd), tail((2.2 - rho) / sd)),
+        "rho > 2 (ceiling)": tail((rho - 2) / sd),
+        "rho < 2.1 (ceiling and slack)": tail((2.1 - rho) / sd),
+    }
+    assert tests == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rho", "half", "regularity", "options", "statements"),
+    [
+        (2.2, 0.15, RICH, EXACT, ["rho > 2 (ceiling)"]),
+        (1.8, 0.2, RICH, EXACT, ["rho > 1", "rho < 2.1 (ceiling and slack)"]),
+        (1.0, 0.08, RICH, {"depth_exponent": 1.0}, ["|rho - 1| < 0.1"]),
+        (0.7, 0.15, RICH, {"depth_exponent": 1.0}, ["rho < 0.9"]),
+        (1.3, 0.2, RICH, {"depth_exponent": 1.0}, ["rho > 1"]),
+        (1.3, 0.2, EASY, {}, ["rho > 1"]),
+    ],
+)
+def test_a_label_has_the_p_value_of_what_it_says(rho, half, regularity, options, statements):
+    point = place(measured(rho, half), regularity, **options)
+    known = {c.statement: c.p_value for c in point.tests}
+    assert point.p_value == max(known[s] for s in statements)
+    assert 0 < point.p_value < LEVEL
+
+
+def test_labels_and_tests_agree_at_every_rate_and_width():
+    rng = np.random.default_rng(1)
+    for rho, half in zip(rng.uniform(0.5, 2.5, 200), rng.uniform(0.01, 0.4, 200), strict=True):
+        point = place(measured(rho, half), RICH, depth_exponent=1.0)
+        significant = {c.statement for c in point.tests if c.p_value < LEVEL}
+        assert (point.label is Label.CLASSICAL) == ("|rho - 1| < 0.1" in significant)
+        assert (point.label is Label.BELOW_CLASSICAL) == ("rho < 0.9" in significant)
+        assert (point.label is Label.ALARM) == ("rho > 2 (ceiling)" in significant)
+        assert math.isnan(point.p_value) == (point.label is Label.UNDECIDED)
+
+
+def test_an_undecided_family_shows_its_tests_and_claims_nothing():
+    point = place(measured(1.0, 0.3), RICH)
+    assert len(point.tests) == 6
+    assert math.isnan(point.p_value)
+    assert place(fit_rate(SIZES, np.full(8, np.nan)), RICH).tests == ()
+
+
+def test_without_a_ceiling_none_is_tested():
+    statements = [c.statement for c in place(measured(1.5), RICH, activation="tanh").tests]
+    assert not any("ceiling" in s for s in statements)
+
+
+def test_holm_matches_closed_testing_with_bonferroni():
+    # Holm's procedure is the shortcut of closed testing: a claim stands if every set of hypotheses that holds it is
+    # rejected by Bonferroni; its adjusted p-value is the largest of |set| * smallest p over those sets.
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        p = rng.choice([0.001, 0.01, 0.02, 0.03, 0.2, 1.0], size=5)
+        closed = [
+            max(
+                min(1.0, sum(members) * min(v for v, m in zip(p, members, strict=True) if m))
+                for members in itertools.product([False, True], repeat=5)
+                if members[i]
+            )
+            for i in range(5)
+        ]
+        assert holm(list(p)) == pytest.approx(closed)
+
+
+def test_one_family_keeps_its_label_when_placed_together():
+    point = place(measured(1.0, 0.09), RICH, depth_exponent=1.0)
+    (after,) = place_all([point])
+    assert after.label is Label.CLASSICAL
+    assert (after.p_holm, after.label_alone) == (point.p_value, Label.CLASSICAL)
+
+
+def test_a_label_that_does_not_survive_is_undecided_and_says_so():
+    weak, strong = (place(measured(1.0, half), RICH, depth_exponent=1.0) for half in (0.095, 0.01))
+    unsure = place(measured(1.0, 0.5), RICH)
+    after = place_all([weak, strong, unsure])
+    assert [p.label for p in after] == [Label.UNDECIDED, Label.CLASSICAL, Label.UNDECIDED]
+    assert [p.label_alone for p in after] == [Label.CLASSICAL, Label.CLASSICAL, Label.UNDECIDED]
+    assert after[0].p_holm == pytest.approx(2 * weak.p_value)  # second smallest of three
+    assert "Alone the family would be CLASSICAL" in after[0].reasons[0]
+    assert after[0].binding is None
+    assert place_all(after)[0].label is Label.UNDECIDED
+    assert not math.isfinite(after[2].p_holm)
+
+
+def test_labels_without_a_test_stay_and_do_not_count():
+    analytic = Regularity(smoothness=math.inf, dim=1, kind="analytic")
+    easy = place(measured(2.0), analytic)
+    weak = place(measured(1.0, 0.095), RICH, depth_exponent=1.0)
+    after = place_all([easy, weak, easy])
+    assert [p.label for p in after] == [Label.EASY_TARGET, Label.CLASSICAL, Label.EASY_TARGET]
+    assert math.isnan(after[0].p_holm)
+
+
+def test_false_labels_among_many_families_are_rare():
+    # 20 families whose true rho is exactly 0.9: any CLASSICAL or BELOW CLASSICAL is wrong. Alone about 5 % get one
+    # each, so most studies hold a wrong label; together at most 5 % of the studies may, up to simulation error.
+    rng, sd, alone, together = np.random.default_rng(3), 0.02, 0, 0
+    half = sd * NormalDist().inv_cdf(0.975)
+    for _ in range(60):
+        points = [place(measured(rho, half), RICH, depth_exponent=1.0) for rho in rng.normal(0.9, sd, 20)]
+        alone += any(p.decided for p in points)
+        together += any(p.decided for p in place_all(points))
+    assert alone > 25
+    assert together <= 8  # binomial(60, .05) exceeds 8 with probability below 1 %
+
+
+def test_an_alarm_tells_what_is_known_of_its_causes():
+    whole = Regularity(smoothness=1.0, dim=1, information_rich=True)
+    sure = place(measured(2.5, regularity=whole, asymptotic=True), whole, certified=True, **EXACT)
+    unsure = place(measured(2.5, asymptotic=False), RICH, certified=False, **EXACT)
+    assert sure.label is unsure.label is Label.ALARM
+    for point, words in (
+        (sure, ("is certified", "no drift", "r is an integer")),
+        (unsure, ("not every error is certified", "not in the asymptotic range")),
+    ):
+        known = " ".join(r for r in point.reasons if r.startswith("Known:"))
+        assert all(w in known for w in words)
+    assert not any("Known: not every" in r or "an integer" in r for r in place(measured(2.5), RICH, **EXACT).reasons)
+
+
+def test_jumps_have_no_place_in_the_sup_norm():
+    jump = Regularity(smoothness=0.5, dim=2, kind="jump")
+    point = place(measured(1.0, regularity=jump), jump)
+    assert point.label is Label.UNDECIDED
+    assert "norm='l2'" in point.reasons[0]
+    assert math.isnan(point.p_value)
+    assert place(measured(1.0, regularity=jump), jump, norm="l2").label is Label.CLASSICAL
+
+
+@pytest.mark.parametrize(
+    ("activation", "regularity", "options", "label", "words"),
+    [
+        ("sin", EASY, {}, Label.EASY_TARGET, "proves nothing"),
+        ("relu", EASY, {}, Label.EASY_TARGET, "proves nothing"),
+        ("sin", RICH, {}, Label.TRANSIENT, "bounded number of bits"),
+        ("relu+sin", RICH, EXACT, Label.DEEP, "periodic activation allows"),
+        ("sin", RICH, EXACT | {"past_crossover": None}, Label.UNDECIDED, "Give past_crossover"),
+        ("relu", RICH, EXACT, Label.UNDECIDED, "a finite range, or a flaw"),
+        ("tanh", RICH, EXACT, Label.UNDECIDED, "a finite range, or a flaw"),
+    ],
+)
+def test_laws_without_an_exponent_are_placed_by_what_theory_allows(activation, regularity, options, label, words):
+    law = measured(1.5, model="stretched-exponential", verdict="undetermined", gamma_interval=(0.4, 0.6))
+    point = place(law, regularity, activation=activation, **options)
+    assert point.label is label
+    assert any(words in r for r in point.reasons)
+    assert any("gamma in [0.40, 0.60]" in r for r in point.reasons)
+    assert point.tests == ()
+    assert math.isnan(point.p_value)
+    assert (set(CAUSES) <= set(point.reasons)) == (label is Label.UNDECIDED and activation != "sin")
+
+
+def test_classes_with_a_logarithm_are_remarked_on():
+    for kind in ("zygmund", "lipschitz-log"):
+        law = Regularity(smoothness=1.0, dim=1, kind=kind)
+        reasons = place(measured(1.0, regularity=law), law).reasons
+        assert any("logarithm" in r for r in reasons)
+
+
+def test_only_places_can_be_placed_together():
+    with pytest.raises(TypeError, match=r"points must be PhasePoints\. Got float"):
+        place_all([1.0])
