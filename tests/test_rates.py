@@ -9,8 +9,8 @@ from coverage_table import SIZES, simulate
 from scipy import stats
 
 from approxrates.rates import Rate, compare_rates, fit_rate
-from approxrates.rates.base import half_width, quantile, standard_error
 from approxrates.rates.cells import cell_centres, size_means
+from approxrates.rates.intervals import half_width, quantile, standard_error
 from approxrates.rates.powerlaw import fit_law
 
 

@@ -2,22 +2,74 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from approxrates.rates.base import Array, Mask
+from approxrates.rates.intervals import Array, Mask
 
 STATISTICS = ("median", "best")
 
 
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Checked input.
+
+    Attributes:
+        sizes: Shape ``(k,)``.
+        cube: Errors, shape ``(draws, k, seeds)``; NaN for a missing run.
+        allowed: Sizes that may be used, shape ``(k,)``.
+        censored: Errors that are upper bounds only, shape of ``cube``.
+        log_power: Known power of the logarithm.
+        floor: Known floor, or None for one to be fitted.
+    """
+
+    sizes: Array
+    cube: Array
+    allowed: Mask
+    censored: Mask
+    log_power: float
+    floor: float | None
+
+
 def checked(
-    n_params: ArrayLike, errors: ArrayLike, log_power: float, statistic: str, use: ArrayLike | None
-) -> tuple[Array, Array, Mask]:
-    """Sizes ``(k,)``, errors ``(draws, k, seeds)`` and the mask of allowed sizes, or a message that names the mend."""
+    n_params: ArrayLike,
+    errors: ArrayLike,
+    log_power: float,
+    statistic: str,
+    use: ArrayLike | None,
+    floor: float | None,
+    censored: ArrayLike | None,
+) -> Data:
+    """The input in its full shape, or a message that names the mend."""
     sizes = _sizes(n_params)
-    k = len(sizes)
+    cube = _cube(errors, len(sizes))
+    if statistic not in STATISTICS:
+        raise ValueError(f"statistic must be one of {', '.join(STATISTICS)}. Got {statistic!r}.")
+    power = _number("log_power", log_power, "1.0")
+    known = None if floor is None else _number("floor", floor, "1e-7")
+    if known is not None and not 0 <= known < np.nanmin(cube, initial=np.inf):
+        raise ValueError(
+            f"floor must be non-negative and below the smallest error, {np.nanmin(cube):g}. Got {known:g}. "
+            "Leave it out to have it fitted."
+        )
+    flags = np.zeros(cube.shape, dtype=bool)
+    if censored is not None:
+        given, shape = np.asarray(censored), np.shape(errors)
+        if given.dtype != np.bool_:
+            raise TypeError(f"censored must be a boolean mask. Got an array of {given.dtype}. Write True or False.")
+        if given.shape != shape:
+            raise ValueError(
+                f"censored must have the shape of errors, {shape}. Got {given.shape}. Give one flag a run."
+            )
+        flags = given.reshape(cube.shape) & np.isfinite(cube)
+    return Data(sizes, cube, _mask(use, len(sizes)), flags, power, known)
+
+
+def _cube(errors: ArrayLike, k: int) -> Array:
+    """Errors in the shape ``(draws, k, seeds)``."""
     cube = _numbers("errors", errors)
     shape = cube.shape
     cube = cube[None, :, None] if cube.ndim == 1 else cube[None] if cube.ndim == 2 else cube
@@ -30,18 +82,26 @@ def checked(
         raise ValueError("errors must be finite, or NaN for a failed run. Got an infinite error. Write NaN there.")
     if (cube <= 0).any():
         raise ValueError(f"errors must be positive. Got {np.nanmin(cube):g}. Write NaN for a run without an error.")
-    if statistic not in STATISTICS:
-        raise ValueError(f"statistic must be one of {', '.join(STATISTICS)}. Got {statistic!r}.")
-    if isinstance(log_power, bool) or not isinstance(log_power, (int, float, np.floating, np.integer)):
-        raise TypeError(f"log_power must be a number. Got {log_power!r}. Write e.g. log_power=1.0.")
-    if not np.isfinite(log_power):
-        raise ValueError(f"log_power must be finite. Got {log_power}. Write e.g. log_power=1.0.")
+    return cube
+
+
+def _number(name: str, value: Any, example: str) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
+        raise TypeError(f"{name} must be a number. Got {value!r}. Write e.g. {name}={example}.")
+    if not np.isfinite(value):
+        raise ValueError(f"{name} must be finite. Got {value}. Write e.g. {name}={example}.")
+    return float(value)
+
+
+def _mask(use: ArrayLike | None, k: int) -> Mask:
+    """Sizes that may be used."""
     mask = np.ones(k, dtype=bool) if use is None else np.asarray(use)
     if mask.dtype != np.bool_:
         raise TypeError(f"use must be a boolean mask. Got an array of {mask.dtype}. Write e.g. use=errors > 1e-6.")
     if mask.shape != (k,):
         raise ValueError(f"use must have shape (k,) = ({k},). Got shape {mask.shape}. Give one boolean for each size.")
-    return sizes, cube, mask
+    return mask
 
 
 def _sizes(n_params: ArrayLike) -> Array:
@@ -109,6 +169,52 @@ def _chances(n: int, statistic: str) -> Array:
         -np.diff((1 - edges) ** n) if statistic == "best" else np.diff(betainc((n + 1) / 2, (n + 1) / 2, edges))
     )
     return chances
+
+
+def known_centres(data: Data, statistic: str) -> tuple[Array, Array, Mask]:
+    """Log centres and seed variances as ``cell_centres``, NaN where only an upper bound is known; and those cells.
+
+    An error that is an upper bound counts for the median with its probability spread over the smaller errors of its
+    cell (Kaplan-Meier from above). Where half of the probability falls below all of them the median is not known. The
+    best is not known where the smallest error is such a bound. A size at which most draws are not known is dropped
+    whole: those that are left would be the unlucky ones.
+
+    Returns:
+        Centres and variances, shape ``(draws, k)``, and the cells with nothing but an upper bound.
+
+    Reference:
+        Kaplan & Meier (1958), J. Amer. Statist. Assoc. 53, 457-481; redistribution of mass: Efron (1967), Proc. 5th
+        Berkeley Symp. 4, 831-853.
+    """
+    logs, noise = cell_centres(data.cube, statistic)
+    bounds = np.zeros(logs.shape, dtype=bool)
+    if not data.censored.any():
+        return logs, noise, bounds
+    for draw, size in np.argwhere(data.censored.any(axis=2)):
+        values, flags = data.cube[draw, size], data.censored[draw, size]
+        known = _censored_centre(np.log(values[np.isfinite(values)]), flags[np.isfinite(values)], statistic)
+        bounds[draw, size] = not np.isfinite(known)
+        logs[draw, size] = known
+    present = np.isfinite(data.cube).any(axis=2)
+    mostly = bounds.sum(axis=0) > present.sum(axis=0) / 2
+    logs[:, mostly] = np.nan
+    noise[~np.isfinite(logs)] = np.nan
+    return logs, noise, bounds | (mostly & present)
+
+
+def _censored_centre(logs: Array, flags: Mask, statistic: str) -> float:
+    """Median or best of values some of which are upper bounds; NaN if it is not known."""
+    order = np.lexsort((~flags, logs))  # of equal values the bound comes first: what it bounds is smaller
+    logs, flags = logs[order], flags[order]
+    if statistic == "best":
+        return float("nan") if flags[0] else float(logs[0])
+    mass = np.full(len(logs), 1 / len(logs))
+    for i in range(len(logs) - 1, 0, -1):
+        if flags[i]:
+            mass[:i] += mass[i] / i
+            mass[i] = 0.0
+    low, high = (int(np.flatnonzero(np.cumsum(mass) > 0.5 + side)[0]) for side in (-1e-9, 1e-9))
+    return float("nan") if flags[0] and low == 0 else float((logs[low] + logs[high]) / 2)
 
 
 def size_means(cells: Array) -> Array:

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from approxrates.rates.base import Array, Mask, Parts, Rate, between, half_width
+from approxrates.rates.base import Rate
+from approxrates.rates.intervals import Array, Mask, Parts, between, half_width
 
 Verdict = Literal["a falls faster", "b falls faster", "undecided"]
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from approxrates.rates.base import Array, Mask, Parts, between, half_width, two_sided
 from approxrates.rates.cells import size_means
+from approxrates.rates.forecast import Fitted, fitted
+from approxrates.rates.intervals import Array, Mask, Parts, between, half_width, two_sided
 from approxrates.rates.powerlaw import Law, aicc, fit_law, robust_square, scale_of
 
 MIN_SIZES = 4
@@ -29,6 +30,7 @@ class Estimate:
             rate at the small end if ``floor_untested``.
         floor: 0.0 without a floor.
         floor_in_doubt: No floor was fitted, but the data do not exclude one.
+        floor_known: The floor was given.
         floor_untested: The curve flattens over fewer sizes than a floor can be fitted to.
         kept: Sizes fitted, shape ``(k,)``.
         on_floor: Sizes that are mostly floor, shape ``(k,)``.
@@ -40,6 +42,8 @@ class Estimate:
         drift: Change of the local rate over the sizes that are not floor; positive if the curve steepens.
         drift_level: P-value of that change.
         constant: ``C``.
+        fitted: The law itself.
+        break_at: Size at which a broken law breaks; NaN for the others.
     """
 
     value: float
@@ -56,6 +60,9 @@ class Estimate:
     drift: float
     drift_level: float
     constant: float
+    fitted: Fitted
+    floor_known: bool = False
+    break_at: float = math.nan
 
     @property
     def used(self) -> Mask:
@@ -69,8 +76,12 @@ class Estimate:
         return (self.interval[1] - self.interval[0]) / 2
 
 
-def estimate(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: float) -> Estimate:
-    """Law on the sizes kept; log errors and their seed variance have shape ``(draws, k)``."""
+def estimate(
+    sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: float, floor: float | None = None
+) -> Estimate:
+    """Law on the sizes kept; log errors and their seed variance have shape ``(draws, k)``; ``floor`` is a known one."""
+    if floor is not None:
+        return _estimate(sizes, logs, noise, kept, log_power, with_floor=False, known=floor)
     prefers, doubtful = _floor_evidence(sizes[kept], logs[:, kept], log_power)
     chosen = _estimate(sizes, logs, noise, kept, log_power, with_floor=prefers)
     if kept.sum() < FLOOR_FROM:
@@ -121,18 +132,23 @@ def _floor_evidence(sizes: Array, logs: Array, log_power: float) -> tuple[bool, 
     return False, square - rest > spare + 1e-20
 
 
-def _estimate(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: float, *, with_floor: bool) -> Estimate:
+def _estimate(
+    sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: float, *, with_floor: bool,
+    known: float | None = None,
+) -> Estimate:  # fmt: skip
     """Law with or without a floor, its interval and drift."""
     x = np.log(sizes[kept])
     offset = log_power * np.log(x)
     present = np.isfinite(logs[:, kept]).any(axis=1)
     cells = logs[present][:, kept]
-    law = fit_law(x, size_means(cells), offset, free_floor=with_floor)
-    own = fit_law(x, cells, offset, log_floor=float(law.log_floor[0]))
-    value, lever = float(law.exponents[0]), _influence(law.jacobian[0], law.weights[0])[1]
+    log_floor = math.log(known) if known else -math.inf
+    law = fit_law(x, size_means(cells), offset, free_floor=with_floor, log_floor=log_floor)
+    log_floor = float(law.log_floor[0])
+    own = fit_law(x, cells, offset, log_floor=log_floor)
+    value, lever = float(law.exponents[0]), influence(law.jacobian[0], law.weights[0])[1]
     freedom = len(x) - law.jacobian.shape[2]
-    size_variance = _size_scatter(own.residuals, law.weights[0], law.jacobian[0]) * float(lever @ lever)
-    parts, replicates = _parts(law.exponents, size_variance, freedom)
+    size_variance = size_scatter(own.residuals, law.weights[0], law.jacobian[0]) * float(lever @ lever)
+    parts, replicates = variance_parts(law.exponents, size_variance, freedom)
     seeds = float(np.nanmedian(noise[present][:, kept])) * float(lever @ lever) / len(cells)
     half = max(half_width(parts), half_width(((seeds, math.inf), (size_variance, math.inf))))
     drift, drift_level = _drift(x, law, own)
@@ -140,10 +156,14 @@ def _estimate(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: fl
     on_floor = np.zeros(len(sizes), dtype=bool)
     on_floor[kept] = law.share[0] < 1 - FLOOR_SHARE
     return Estimate(
-        value=value, interval=(value - half, value + half), floor=float(np.exp(law.log_floor[0])), floor_in_doubt=False,
-        floor_untested=False, kept=kept, on_floor=on_floor, per_draw=_at(present, own_exponents),
-        replicates=_at(present, replicates), parts=parts, seed_variance=seeds, drift=drift, drift_level=drift_level,
-        constant=math.exp(float(law.coefficients[0, 0]) + value * float(x.mean())),
+        value=value, interval=(value - half, value + half), floor=math.exp(log_floor), floor_in_doubt=False,
+        floor_untested=False, kept=kept, on_floor=on_floor, per_draw=at_draws(present, own_exponents),
+        replicates=at_draws(present, replicates), parts=parts, seed_variance=seeds, drift=drift,
+        drift_level=drift_level,
+        constant=math.exp(float(law.coefficients[0, 0]) + value * float(x.mean())), floor_known=known is not None,
+        fitted=fitted(
+            "power", math.nan, law.coefficients[0, :2], x, cells, log_floor, log_power, centre=float(x.mean())
+        ),
     )  # fmt: skip
 
 
@@ -154,21 +174,21 @@ def _drift(x: Array, law: Law, own: Law) -> tuple[float, float]:
     live = law.share[0] >= 1 - FLOOR_SHARE
     if freedom < 1 or not live.any():
         return 0.0, 1.0
-    lever = _influence(bent, law.weights[0])[-1]
+    lever = influence(bent, law.weights[0])[-1]
     rows = law.residuals @ lever
-    variance = _size_scatter(own.residuals, law.weights[0], bent) * float(lever @ lever)
-    parts, _ = _parts(rows, variance, freedom)
+    variance = size_scatter(own.residuals, law.weights[0], bent) * float(lever @ lever)
+    parts, _ = variance_parts(rows, variance, freedom)
     return -2 * float(rows[0]) * float(np.ptp(x[live])), two_sided(float(rows[0]), parts)
 
 
-def _influence(design: Array, weights: Array) -> Array:
+def influence(design: Array, weights: Array) -> Array:
     """Derivative of the weighted least-squares coefficients by the log errors, shape ``(m, k)``."""
     root = np.sqrt(weights)
     influence: Array = np.asarray(np.linalg.pinv(design * root[:, None]) * root, dtype=np.float64)
     return influence
 
 
-def _size_scatter(residuals: Array, weights: Array, design: Array) -> float:
+def size_scatter(residuals: Array, weights: Array, design: Array) -> float:
     """Variance of the deviation from the law that all draws share at a size (with one draw: of the residuals).
 
     A two-way analysis of variance of the draws' own residuals, shape ``(draws, k)``: what the draws do not share is in
@@ -187,7 +207,7 @@ def _size_scatter(residuals: Array, weights: Array, design: Array) -> float:
     return max(0.0, (between_sizes - rest) / n)
 
 
-def _parts(estimates: Array, size_variance: float, freedom: float) -> tuple[Parts, Array]:
+def variance_parts(estimates: Array, size_variance: float, freedom: float) -> tuple[Parts, Array]:
     """Variance contributions of an estimate, and its pseudo-values: between draws (jackknife) and between sizes.
 
     Args:
@@ -203,7 +223,7 @@ def _parts(estimates: Array, size_variance: float, freedom: float) -> tuple[Part
     return between(replicates) + sizes, replicates
 
 
-def _at(mask: Any, values: Array) -> Array:
+def at_draws(mask: Any, values: Array) -> Array:
     """Values at the places where the mask is true, NaN elsewhere; an empty array stays empty."""
     if not len(values):
         return values

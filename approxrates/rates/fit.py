@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from approxrates.rates.base import Array, Mask, Rate, listed
-from approxrates.rates.cells import best_below_median, cell_centres, checked
+from approxrates.rates.base import Rate
+from approxrates.rates.cells import Data, best_below_median, checked, known_centres, size_means
+from approxrates.rates.choice import CHOICE_FROM, LawChoice, choose
 from approxrates.rates.estimate import FLOOR_FROM, MIN_SIZES, Estimate, estimate
+from approxrates.rates.forecast import Fitted, fitted
+from approxrates.rates.intervals import Array, Mask
+from approxrates.rates.segments import last_segment
+from approxrates.rates.shapes import fit_shape
+from approxrates.rates.verdicts import (
+    DRIFT,
+    MIN_SPAN,
+    account_of,
+    bounds_said,
+    choice_said,
+    drifts,
+    points_of,
+    remarks_on,
+    shortcomings,
+)  # fmt: skip
 
-MIN_SPAN = 8.0
-"""Sizes that determine a rate span at least this factor."""
-MAX_HALF_WIDTH = 0.25
-"""A rate is undetermined if its interval is wider than plus or minus this times ``max(1, p)``."""
-DRIFT = 0.05
-"""Change of the local slope over the sizes used that matters; together with significance at ``LEVEL`` it is a drift."""
-LEVEL = 0.05
-RESIDUAL_DRIFT = 0.1
-"""After sizes were left out for a drift, what remains of it (times ``max(1, p)``) must be below this."""
-MIN_DRAWS = 3
-"""Draws from which on their scatter can be told: two that agree by luck give a narrow interval."""
 STRAY = 0.02
 """How much the best over seeds may add to the slope by growing or shrinking scatter before the interval is widened."""
-UNTESTED_DRIFT = 0.25
-"""So must any drift (times ``max(1, p)``) of one draw with fewer than six sizes, too few to test or to fit a floor."""
 
 
 def fit_rate(
@@ -36,6 +39,8 @@ def fit_rate(
     log_power: float = 0.0,
     statistic: str = "median",
     use: ArrayLike | None = None,
+    floor: float | None = None,
+    censored: ArrayLike | None = None,
 ) -> Rate:
     r"""Exponent ``p`` of the power law ``E(W) = C W^{-p} (log W)^q`` with an optional floor.
 
@@ -59,6 +64,9 @@ def fit_rate(
         log_power: The exponent ``q`` of the logarithm.
         statistic: Over seeds: ``"median"`` (describes the algorithm) or ``"best"`` (an upper bound of the infimum).
         use: Sizes that may be used, boolean, shape ``(k,)``; all by default.
+        floor: A floor that is known, in the unit of the errors; 0.0 for none. Fitted if None.
+        censored: True where an error is only an upper bound (a fit that ran out of budget, a one-sided certificate),
+            boolean, shape of ``errors``. Whether an error is flagged must not depend on how lucky its run was.
 
     Raises:
         ValueError: If there are fewer than four sizes, they do not increase strictly, an error is not positive, or
@@ -74,36 +82,108 @@ def fit_rate(
     Reference:
         Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477, for the law. The statistics are in ``docs/rates.md``.
     """
-    sizes, cube, allowed = checked(n_params, errors, log_power, statistic, use)
-    logs, noise = cell_centres(cube, statistic)
-    kept = allowed & np.isfinite(logs).any(axis=0)
-    reasons = _remarks(sizes, np.isfinite(cube), allowed)
-    found = None
-    if kept.sum() >= MIN_SIZES:
-        found = _settle(sizes, logs, noise, kept, float(log_power))
-        reasons += _account(sizes, kept, found, _first(sizes, logs, noise, kept, found, float(log_power)))
-        if statistic == "best":
-            found, remarks = _despite_best(found, best_below_median(sizes, cube, found.used))
-            reasons += remarks
-        failures = _shortcomings(sizes, kept, found)
-    else:
-        failures = [f"Only {kept.sum()} sizes with errors may be used; a rate needs at least four."]
-    return _record(found, sizes, cube, logs, kept, float(log_power), statistic, (*reasons, *failures), bool(failures))
+    data = checked(n_params, errors, log_power, statistic, use, floor, censored)
+    rate = _fitted(data, statistic)
+    if data.cube.shape[2] < 2:
+        return rate
+    best = rate if statistic == "best" else _fitted(data, "best")
+    return replace(rate, best=(best.value, *best.interval)) if math.isfinite(best.value) else rate
 
 
-def _settle(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power: float) -> Estimate:
+def _fitted(data: Data, statistic: str) -> Rate:
+    """The rate of one statistic over seeds."""
+    sizes, cube = data.sizes, data.cube
+    logs, noise, bounds = known_centres(data, statistic)
+    kept = data.allowed & np.isfinite(logs).any(axis=0)
+    reasons = remarks_on(sizes, np.isfinite(cube), data.allowed)
+    if kept.sum() < MIN_SIZES:
+        said, _ = bounds_said(sizes, logs, bounds, None, cube)
+        short = f"Only {kept.sum()} sizes with errors may be used; a rate needs at least four."
+        return _record(data, statistic, logs, kept, bounds, None, None, (*reasons, *said, short), failed=True)
+    curve = _Curve(sizes, logs, noise, data.log_power, data.floor)
+    found = _settle(curve, kept)
+    choice = _choice(curve, kept, found)
+    model = "power"
+    if choice.chosen == "broken" and choice.decided:
+        found, model = last_segment(sizes, logs, noise, kept, data.log_power), "broken"
+    elif choice.chosen == "stretched-exponential" and choice.decided:
+        model = "stretched-exponential"
+    asymptotic = model != "stretched-exponential" and _asymptotic(curve, found)
+    reasons += account_of(sizes, kept, found, found if (found.kept == kept).all() else curve.estimate(kept))
+    said, lost = bounds_said(sizes, logs, bounds, found, cube)
+    if statistic == "best":
+        found, remarks = _despite_best(found, best_below_median(sizes, cube, found.used))
+        reasons += remarks
+    failures = [*choice_said(choice, model), *shortcomings(sizes, kept, found)]
+    every, failed = (*reasons, *said, *failures), lost or bool(failures)
+    rate = _record(data, statistic, logs, kept, bounds, found, choice, every, failed)
+    if model == "stretched-exponential":
+        return replace(rate, model=model, gamma=choice.gamma, gamma_interval=choice.gamma_interval,
+                       fitted=_stretched(curve, kept), floor=0.0)  # fmt: skip
+    return replace(rate, asymptotic=asymptotic and not failed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    """What every fit to the same data needs: sizes, log errors and their seed variance, and what is known."""
+
+    sizes: Array
+    logs: Array
+    noise: Array
+    log_power: float
+    floor: float | None
+
+    def estimate(self, kept: Mask) -> Estimate:
+        """The power law on the sizes kept."""
+        return estimate(self.sizes, self.logs, self.noise, kept, self.log_power, self.floor)
+
+
+def _settle(curve: _Curve, kept: Mask) -> Estimate:
     """Leaves out small sizes until the local slope no longer drifts, or no more can be spared."""
-    found = estimate(sizes, logs, noise, kept, log_power)
-    while _drifts(found) and _may_drop(sizes, found):
-        smaller = found.kept.copy()
-        smaller[np.flatnonzero(smaller)[0]] = False
-        found = estimate(sizes, logs, noise, smaller, log_power)
+    found = curve.estimate(kept)
+    while drifts(found) and _may_drop(curve.sizes, found):
+        found = curve.estimate(_without_smallest(found.kept))
     return found
 
 
-def _first(sizes: Array, logs: Array, noise: Array, kept: Mask, found: Estimate, log_power: float) -> Estimate:
-    """The estimate before anything was left out."""
-    return found if (found.kept == kept).all() else estimate(sizes, logs, noise, kept, log_power)
+def _without_smallest(kept: Mask) -> Mask:
+    """The sizes but the smallest."""
+    smaller = kept.copy()
+    smaller[np.flatnonzero(smaller)[0]] = False
+    return smaller
+
+
+def _may_drop(sizes: Array, found: Estimate) -> bool:
+    """Whether one more small size can be spared. A curve that flattens and is too short for a floor is not cut."""
+    rest = sizes[found.used][1:]
+    ambiguous = found.drift < 0 and found.kept.sum() < FLOOR_FROM and not found.floor_known
+    return len(rest) >= MIN_SIZES and rest[-1] / rest[0] >= MIN_SPAN * (1 - 1e-9) and not ambiguous
+
+
+def _choice(curve: _Curve, kept: Mask, found: Estimate) -> LawChoice:
+    """The law of the sizes in the asymptotic range if they are enough to compare laws, else of all sizes."""
+    judged = found.kept if found.kept.sum() >= CHOICE_FROM else kept
+    return choose(curve.sizes[judged], curve.logs[:, judged], curve.log_power, curve.floor)
+
+
+def _asymptotic(curve: _Curve, found: Estimate) -> bool:
+    """Whether no drift is left and the exponent stays when the smallest size used is left out."""
+    if found.used.sum() <= MIN_SIZES or drifts(found):
+        return False
+    if math.isfinite(found.break_at):
+        other = curve.estimate(_without_smallest(found.used))
+    else:
+        other = curve.estimate(_without_smallest(found.kept))
+    return abs(other.value - found.value) <= max(DRIFT, found.half_width)
+
+
+def _stretched(curve: _Curve, kept: Mask) -> Fitted:
+    """The stretched exponential of the sizes kept."""
+    x = np.log(curve.sizes[kept])
+    cells = curve.logs[:, kept]
+    cells = cells[np.isfinite(cells).any(axis=1)]
+    shape = fit_shape("stretched-exponential", x, size_means(cells)[:1], curve.log_power)
+    return fitted(shape.name, shape.at, shape.coefficients[0], x, cells, -math.inf, curve.log_power, shape.centre)
 
 
 def _despite_best(found: Estimate, stray: float) -> tuple[Estimate, list[str]]:
@@ -119,100 +199,23 @@ def _despite_best(found: Estimate, stray: float) -> tuple[Estimate, list[str]]:
     return replace(found, interval=wider), [remark]
 
 
-def _drifts(found: Estimate) -> bool:
-    """Whether the local slope changes, significantly and by something that matters."""
-    return found.drift_level < LEVEL and abs(found.drift) > DRIFT
-
-
-def _may_drop(sizes: Array, found: Estimate) -> bool:
-    """Whether one more small size can be spared. A curve that flattens and is too short for a floor is not cut."""
-    rest = sizes[found.used][1:]
-    ambiguous = found.drift < 0 and found.kept.sum() < FLOOR_FROM
-    return len(rest) >= MIN_SIZES and rest[-1] / rest[0] >= MIN_SPAN * (1 - 1e-9) and not ambiguous
-
-
-def _remarks(sizes: Array, present: Mask, allowed: Mask) -> list[str]:
-    """What is worth knowing about the data before any fit; ``present`` has shape ``(draws, k, seeds)``."""
-    remarks = []
-    if not allowed.all():
-        remarks.append(f"Excluded by the caller: n_params = {listed(sizes[~allowed])}.")
-    empty = allowed & ~present.any(axis=(0, 2))
-    if empty.any():
-        remarks.append(f"No run has an error at n_params = {listed(sizes[empty])}.")
-    failing = allowed & ~empty & (present.mean(axis=(0, 2)) < 0.5)
-    if failing.any():
-        remarks.append(
-            f"More than half of the runs failed at n_params = {listed(sizes[failing])}; the rest flatter it."
-        )
-    if present.any(axis=(1, 2)).sum() == 1:
-        remarks.append("One target draw: the interval speaks of this target only, from the scatter between sizes.")
-    return remarks
-
-
-def _account(sizes: Array, kept: Mask, found: Estimate, first: Estimate) -> list[str]:
-    """What was left out, and what was allowed for."""
-    account = []
-    dropped = sizes[kept & ~found.kept]
-    if len(dropped):
-        account.append(
-            f"Left out as pre-asymptotic: n_params = {listed(dropped)}. With them the local slope drifts by "
-            f"{first.drift:+.2f} over the range (p-value {first.drift_level:.2g}) and the fit gives {first.value:.3f}."
-        )
-    if found.on_floor.any():
-        account.append(
-            f"On the fitted floor of {found.floor:.3g}: n_params = {listed(sizes[found.on_floor])}. "
-            "They pin the floor, not the exponent."
-        )
-    if found.floor_in_doubt:
-        account.append("A floor is neither needed nor excluded: the interval covers the law with and without one.")
-    if found.floor_untested:
-        account.append(
-            f"A floor cannot be fitted to fewer than {FLOOR_FROM} sizes, and the curve flattens: "
-            "the interval reaches up to the local slope of the smallest sizes."
-        )
-    return account
-
-
-def _shortcomings(sizes: Array, kept: Mask, found: Estimate) -> list[str]:
-    """Why the rate counts as undetermined; empty if it does not."""
-    short = []
-    used, half, limit = sizes[found.used], found.half_width, MAX_HALF_WIDTH * max(1.0, abs(found.value))
-    relative = abs(found.drift) / max(1.0, abs(found.value))
-    untested = not len(found.replicates) and found.kept.sum() < FLOOR_FROM and relative > UNTESTED_DRIFT
-    if _drifts(found) or untested or ((found.kept != kept).any() and relative > RESIDUAL_DRIFT):
-        way = "steepens" if found.drift > 0 else "flattens"
-        short.append(
-            f"The curve {way}: its local slope changes by {found.drift:+.2f} over the sizes left. "
-            "This is not one power law yet; add larger sizes."
-        )
-    draws = int(np.isfinite(found.replicates).sum())
-    if 0 < draws < MIN_DRAWS:
-        short.append(f"There are {draws} target draws; their scatter needs at least {MIN_DRAWS}. Add draws.")
-    if len(used) < MIN_SIZES:
-        short.append(f"Only {len(used)} sizes lie above the floor; a rate needs at least four.")
-    elif used[-1] / used[0] < MIN_SPAN * (1 - 1e-9):
-        short.append(f"The sizes used span a factor of {used[-1] / used[0]:.2g} only; a rate needs {MIN_SPAN:g}.")
-    if half > limit:
-        short.append(f"The interval of p = {found.value:.3f} is wider than +-{limit:.2f}. Add draws, sizes or seeds.")
-    if found.interval[0] <= 0:
-        short.append(f"The errors do not fall significantly: the interval for p begins at {found.interval[0]:.3f}.")
-    return short
-
-
 def _record(
-    found: Estimate | None, sizes: Array, cube: Array, logs: Array, kept: Mask, log_power: float, statistic: str,
-    reasons: tuple[str, ...], failed: bool,
+    data: Data, statistic: str, logs: Array, kept: Mask, bounds: Mask, found: Estimate | None,
+    choice: LawChoice | None, reasons: tuple[str, ...], failed: bool,
 ) -> Rate:  # fmt: skip
     """Everything in one record."""
+    sizes, cube = data.sizes, data.cube
     seen = np.asarray(np.isfinite(logs).any(axis=0))
+    present = np.asarray(np.isfinite(cube).any(axis=(0, 2)))
     centre, spread = np.full(len(sizes), np.nan), np.full((2, len(sizes)), np.nan)
     centre[seen] = np.exp(np.nanmean(logs[:, seen], axis=0))
-    if seen.any():
-        spread[:, seen] = np.nanquantile(cube[:, seen], [0.25, 0.75], axis=(0, 2))
+    if present.any():
+        spread[:, present] = np.nanquantile(cube[:, present], [0.25, 0.75], axis=(0, 2))
+    broken = found is not None and math.isfinite(found.break_at)
     return Rate(
         value=found.value if found else math.nan,
         interval=found.interval if found else (math.nan, math.nan),
-        model="power+floor" if found and found.floor > 0 else "power",
+        model="broken" if broken else "power+floor" if found and found.floor > 0 else "power",
         floor=found.floor if found else 0.0,
         used=found.used if found else kept,
         verdict="undetermined" if failed else "determined",
@@ -227,6 +230,10 @@ def _record(
         draw_errors=np.exp(logs),
         on_floor=found.on_floor if found else np.zeros(len(sizes), dtype=bool),
         constant=found.constant if found else math.nan,
-        log_power=log_power,
+        log_power=data.log_power,
         statistic=statistic,
+        points=points_of(sizes, data.allowed, kept, bounds, found, present),
+        choice=choice,
+        break_at=found.break_at if found else math.nan,
+        fitted=found.fitted if found else None,
     )

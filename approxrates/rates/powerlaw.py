@@ -75,7 +75,7 @@ def fit_law(x: Array, y: Array, offset: Array, *, free_floor: bool = False, log_
         theta = _descend(x, filled, offset, weights, theta, free, steps=15)
     linear = np.isneginf(log_floor) and not free_floor
     for _ in range(6 if len(x) >= _ROBUST_FROM else 0):
-        pulled = present * _huber(np.where(present, _state(x, filled, offset, theta)[0], np.nan), free)
+        pulled = present * huber_weights(np.where(present, _state(x, filled, offset, theta)[0], np.nan), free)
         if np.abs(pulled - weights).max() < 1e-6:
             break
         weights = pulled
@@ -112,7 +112,7 @@ def scale_of(residuals: Array, n_coefficients: int) -> Array:
     return scale
 
 
-def _huber(residuals: Array, n_coefficients: int) -> Array:
+def huber_weights(residuals: Array, n_coefficients: int) -> Array:
     """Huber's weights, shape ``(rows, k)``."""
     bend = HUBER * np.maximum(scale_of(residuals, n_coefficients), EXACT)[:, None]
     weights: Array = np.nan_to_num(np.minimum(1.0, bend / np.maximum(np.abs(residuals), 1e-300)))
