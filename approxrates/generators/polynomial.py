@@ -104,9 +104,9 @@ def polynomial(
     r"""A polynomial ``p`` in one variable; in d variables the mean of ``p(x_i)``.
 
     The linear interpolant at spacing h is off by at most ``h^2 / 8 sum_k k (k - 1) |c_k|``, and for the square by
-    ``h^2 / 4`` exactly. Horner's rule costs two units of rounding for each of at most n coefficients and the mean
-    ``d + 1``: values are good to ``(2 n + d + 1) 2^-53 sum_k |c_k|``. No Hölder radius is stated: the smoothness is
-    infinite.
+    ``h^2 / 4`` exactly. Horner's rule costs two units of rounding for each of n coefficients but the first, which
+    comes in exactly, and the mean over d > 1 coordinates costs d: values are good to ``2^-53 sum_k |c_k|`` times
+    ``2 (n - 1)``, plus d where ``d > 1``. No Hölder radius is stated: the smoothness is infinite.
 
     Args:
         smoothness: Infinite; accepted so that every family takes the same arguments.
@@ -133,7 +133,7 @@ def polynomial(
         exact_evaluate=functools.partial(_exact, tuple(map(Fraction, numbers))),
         base=2,
         enclosure=PolynomialModel(numbers, d),
-        evaluation_error=1.01 * UNIT * (2 * len(numbers) + d + 1) * math.fsum(map(abs, numbers)),
+        evaluation_error=1.01 * UNIT * (2 * (len(numbers) - 1) + (d if d > 1 else 0)) * math.fsum(map(abs, numbers)),
         gradient=functools.partial(_slopes, numbers),
         interpolation_gap=base.curvature_gap(curvature) if d == 1 else None,
     )
