@@ -1,12 +1,14 @@
 """Records: families, rates, optimisation-limited sizes and paired contrasts from flat rows."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from approxrates import store
+from approxrates.phase import holm, place_all
 from approxrates.records import FRAME_COLUMNS, FamilyCurve, load_records, records_from_table
 from approxrates.records.curves import error_of, is_schedule
 from approxrates.records.rows import flat
@@ -81,12 +83,39 @@ def test_three_sizes_give_a_curve_without_rate():
     assert row.verdict == "undetermined"
 
 
-def test_the_sup_error_of_a_run_is_the_geometric_mean_of_its_bounds():
-    row = {"status": "ok", "error_sup_lower": 0.01, "error_sup_upper": 0.04, "error_l2": 0.005}
-    assert error_of(row, "sup") == pytest.approx(0.02)
+def test_the_sup_error_of_a_run_is_the_middle_of_a_narrow_bracket_and_the_lower_end_of_a_wide_one():
+    row = {"status": "ok", "error_sup_lower": 0.01, "error_sup_upper": 0.011, "error_l2": 0.005}
+    assert error_of(row, "sup") == pytest.approx(math.sqrt(0.01 * 0.011))
+    assert error_of(row | {"error_sup_upper": 0.0111}, "sup") == 0.01
     assert error_of(row, "l2") == 0.005
     assert math.isnan(error_of(row | {"status": "diverged"}, "sup"))
-    assert error_of(row | {"error_sup_lower": 0.0}, "sup") == 0.04
+    assert error_of(row | {"error_sup_lower": 0.0}, "sup") == 0.011
+
+
+def test_brackets_of_the_committed_studies_are_narrow_so_their_errors_are_middles():
+    results = Path(__file__).parent.parent / "results"
+    seen = 0
+    for name in ("activations-1d", "easy-and-hard"):
+        for row in load_records(results / name).frame().to_dict("records"):
+            if row["status"] == "ok" and row["certified"]:
+                seen += 1
+                middle = math.sqrt(row["error_sup_lower"] * row["error_sup_upper"])
+                assert error_of(row, "sup") == middle
+    assert seen > 500
+
+
+def test_an_error_without_a_lower_bound_is_one_sided_and_the_fit_takes_it_so():
+    rows = table({"relu": 0.5}, noise=0.01)
+    for row in rows:
+        exact = row.pop("error_sup")
+        known = row["n_params"] != 1600
+        row |= {"error_sup_lower": exact if known else None, "error_sup_upper": exact if known else 3 * exact}
+    curve = records(rows).families()[0]
+    assert curve.one_sided.any(axis=(0, 2)).tolist() == [False] * 5 + [True]
+    assert curve.one_sided[:, 5].all()
+    assert curve.rate.used.tolist() == [True] * 5 + [False]
+    assert curve.rate.value == pytest.approx(0.5, abs=0.02)
+    assert not records(table({"relu": 0.5})).families()[0].one_sided.any()
 
 
 def test_a_label_shows_what_differs_and_nothing_else():
@@ -171,6 +200,61 @@ def test_limited_sizes_are_marked_and_stay_in_the_fit():
     assert curve.limited.tolist() == [False] * 5 + [True]
     assert curve.rate.used.all()
     assert any("limited by optimisation" in sentence for sentence in curve.point.reasons)
+
+
+def test_a_second_rate_takes_limited_errors_as_upper_bounds():
+    # The networks could do W^-0.5; at the two largest sizes training stops at W^-0.5 times 2 and 4.
+    rows = table({"relu": 0.5}, noise=0.01, seeds=4)
+    for row in rows:
+        row["error_sup"] *= {800: 2.0, 1600: 4.0}.get(row["n_params"], 1.0)
+    again = [r | {"budget": 4, "error_sup": r["error_sup"] / 2} for r in rows if r["n_params"] in (800, 1600)]
+    again += [r | {"budget": 4} for r in rows if r["n_params"] == 400]
+    found = records(rows + again)
+    curve = found.families()[0]
+    assert curve.limited.tolist() == [False] * 4 + [True] * 2
+    assert curve.unlimited_rate.value == pytest.approx(0.5, abs=0.03)
+    assert curve.rate.value < 0.4 or curve.rate.verdict == "undetermined"
+    row = found.rates().iloc[0]
+    assert row.rate_unlimited == curve.unlimited_rate.value
+    assert row.rate == curve.rate.value
+    assert records(table({"relu": 0.5})).families()[0].unlimited_rate is None
+
+
+def test_labels_survive_together_or_are_undecided():
+    # One family is CLASSICAL by a hair's breadth; beside families that are clear it still must beat its share.
+    found = records(table({f"a{i}": 0.5 for i in range(1)} | {"relu": 0.5, "sin": 0.5}, noise=0.02, draws=6))
+    rates = found.rates().set_index("activation")
+    alone = rates.loc["relu"]
+    assert alone.label_alone == "CLASSICAL"
+    assert alone.p_holm >= alone.p_value
+    curves = found.families()
+    labelled = [c.point for c in curves if c.point is not None]
+    for before, after in zip(labelled, place_all(labelled), strict=True):
+        assert (before.label, before.p_holm) == (after.label, after.p_holm) or math.isnan(before.p_holm)
+
+
+def test_a_label_that_is_weak_alone_falls_among_many_families():
+    rows = table({"relu": 0.5}, noise=0.02, draws=6)
+    single = records(rows).rates().iloc[0]
+    assert (single.label, single.p_holm) == (single.label_alone, single.p_value)
+    crowd = [r | {"target": f"t{i}", "information_rich": True} for i in range(6) for r in table({"relu": 0.3}, draws=6)]
+    together = records(rows + crowd).rates()
+    tested = together[together.p_holm.notna()]
+    by_hand = holm(list(tested.p_value)) if len(tested) == 7 else None
+    assert by_hand is not None
+    assert tested.p_holm.tolist() == pytest.approx(by_hand)
+
+
+def test_rates_show_median_best_forecast_and_model():
+    row = records(table({"relu": 0.5}, seeds=4, noise=0.1)).rates().iloc[0]
+    curve = records(table({"relu": 0.5}, seeds=4, noise=0.1)).families()[0]
+    assert row.rate_best_low < row.rate_best < row.rate_best_high
+    assert row.next_error_low < row.next_error < row.next_error_high
+    assert row.next_error == pytest.approx(3200**-0.5, rel=0.15)
+    assert (row.model, row.asymptotic) == (curve.rate.model, curve.rate.asymptotic)
+    bare = records(table({"relu": 0.5}, sizes=SIZES[:3])).rates().iloc[0]
+    assert math.isnan(bare.next_error)
+    assert not bare.asymptotic
 
 
 @pytest.mark.parametrize("scatter", [0.1, 0.25])

@@ -67,7 +67,8 @@ class Records:
         Args:
             x: What size counts: ``n_params``, ``n_params_dense``, ``total_bits``, ``pieces``, ``width``, ``depth`` or
                 ``seconds``.
-            norm: ``"sup"`` or ``"l2"``. The sup error of a run is the geometric mean of its lower and upper bound.
+            norm: ``"sup"`` or ``"l2"``. The sup error of a run is the geometric mean of its bounds if they are within a
+                tenth, else the lower one.
 
         Raises:
             ValueError: For an unknown size or norm.
@@ -78,6 +79,11 @@ class Records:
 
     def rates(self, by: str | Sequence[str] | None = None, *, x: str = "n_params", norm: str = "sup") -> pd.DataFrame:
         """One row per family: its key, the fitted rate with interval, and its place on the diagram.
+
+        ``rate`` is that of the median over seeds, ``rate_best`` that of the best; ``rate_unlimited`` takes errors at
+        sizes limited by optimisation as upper bounds. ``next_error`` is the error to expect at the next size, with a
+        95 % prediction interval. ``label`` is what survives of ``label_alone`` when all families are placed together;
+        ``p_value`` is that of the claim which ``label_alone`` makes, ``p_holm`` the same after Holm's correction.
 
         Args:
             by: Columns of the key to show; None shows those that vary between families, and the target always.
@@ -249,8 +255,10 @@ def _telling(curves: Sequence[FamilyCurve], known: Sequence[str]) -> list[str]:
 
 def _rate_columns(curve: FamilyCurve) -> dict[str, Any]:
     """The rate and place of a curve as columns."""
-    rate, point = curve.rate, curve.point
+    rate, point, free = curve.rate, curve.point, curve.unlimited_rate
     low, high = rate.interval if rate is not None else (math.nan, math.nan)
+    best = rate.best if rate is not None and rate.best is not None else (math.nan,) * 3
+    ahead = rate.next_error() if rate is not None and rate.fitted is not None else (math.nan,) * 3
     rho_low, rho_high = point.interval if point is not None else (math.nan, math.nan)
     return {
         "rate": rate.value if rate is not None else math.nan,
@@ -258,11 +266,24 @@ def _rate_columns(curve: FamilyCurve) -> dict[str, Any]:
         "rate_high": high,
         "model": str(rate.model) if rate is not None else None,
         "verdict": str(rate.verdict) if rate is not None else "undetermined",
+        "asymptotic": bool(rate.asymptotic) if rate is not None else False,
+        "rate_best": best[0],
+        "rate_best_low": best[1],
+        "rate_best_high": best[2],
+        "rate_unlimited": free.value if free is not None else math.nan,
+        "rate_unlimited_low": free.interval[0] if free is not None else math.nan,
+        "rate_unlimited_high": free.interval[1] if free is not None else math.nan,
+        "next_error": ahead[0],
+        "next_error_low": ahead[1],
+        "next_error_high": ahead[2],
         "rho": point.normalised if point is not None else math.nan,
         "rho_low": rho_low,
         "rho_high": rho_high,
         "label": str(point.label) if point is not None else None,
         "decided": bool(point.decided) if point is not None else False,
+        "p_value": point.p_value if point is not None else math.nan,
+        "p_holm": point.p_holm if point is not None else math.nan,
+        "label_alone": str(point.label_alone or point.label) if point is not None else None,
         "binding": point.binding if point is not None else None,
         "n_sizes": len(curve.sizes),
         "n_draws": curve.errors.shape[0],

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from approxrates import activations, theory
-from approxrates.phase import PhasePoint, place
+from approxrates.phase import PhasePoint, place, place_all
 from approxrates.rates import Rate, fit_rate
+from approxrates.records.growth import depth_exponent, has_long_weights, is_known, number, saturation, slope
 from approxrates.records.optimisation import LIMITED_FALL, limited_by_refits
 from approxrates.regularity import Regularity
 
@@ -39,7 +39,8 @@ FAMILY_COLUMNS = (
 """What a family is made of, besides the width or depth held fixed in it. Not in it: size, replica, draw, budget."""
 
 MIN_SIZES = 4
-DOUBLE_BITS = 53
+NARROW = 1.1
+"""Brackets of the sup error up to this factor are a measurement in the middle."""
 _NORMS = {"sup": "error_sup", "l2": "error_l2"}
 
 
@@ -53,8 +54,10 @@ class FamilyCurve:
         sizes: Sizes, shape ``(k,)``, strictly increasing: the median over runs of the quantity ``x``.
         errors: Errors in ``norm``, shape ``(draws, k, seeds)``; NaN where a run is missing or has failed.
         draws: Target seeds, one for each row of ``errors``.
-        rate: Fitted rate, or None with fewer than four sizes.
-        point: Place on the phase diagram, or None without a rate or for an infinitely smooth target.
+        rate: Fitted rate, or None with fewer than four sizes. Of a trained family it is that of the training: sizes
+            limited by optimisation count as they were measured.
+        point: Place on the phase diagram, or None without a rate or for an infinitely smooth target. Families of one
+            study are placed together (Holm).
         regularity: What is known about the target.
         activation: Activation code.
         method: ``"train"``, ``"construct"`` or ``"reference"``.
@@ -67,6 +70,10 @@ class FamilyCurve:
         sample_exponent: Slope of log samples against log n_params over the family; NaN if unknown or not trained.
         exact_weights: Some weight has more bits than a floating-point number.
         saturation: Rate that the architecture cannot pass on smooth targets, or None.
+        one_sided: Mask of ``errors``: only an upper bound of the error is known. The fit takes them as such.
+        certified: Whether all errors are proved; None if unknown.
+        unlimited_rate: The rate if the errors at sizes limited by optimisation are upper bounds only, of what the
+            networks can do; None where no size is limited.
     """
 
     key: dict[str, Any]
@@ -87,6 +94,9 @@ class FamilyCurve:
     sample_exponent: float = math.nan
     exact_weights: bool = False
     saturation: float | None = None
+    one_sided: NDArray[np.bool_] | None = None
+    certified: bool | None = None
+    unlimited_rate: Rate | None = None
 
     @property
     def median(self) -> NDArray[np.float64]:
@@ -95,18 +105,31 @@ class FamilyCurve:
 
     def restricted(self, draws: Sequence[Any]) -> FamilyCurve:
         """The same family with only these target draws, in this order; rate and place are made anew."""
-        errors = self.errors[[self.draws.index(d) for d in draws]]
-        return _placed(dataclasses.replace(self, errors=errors, draws=tuple(draws)))
+        rows = [self.draws.index(d) for d in draws]
+        one_sided = None if self.one_sided is None else self.one_sided[rows]
+        return _placed(dataclasses.replace(self, errors=self.errors[rows], draws=tuple(draws), one_sided=one_sided))
 
 
 def error_of(row: Row, norm: str) -> float:
-    """Error of one run: for ``"sup"`` the geometric mean of its lower and upper bound; NaN if there is none."""
+    """Error of one run; NaN if there is none.
+
+    For ``"sup"`` the geometric mean of its lower and upper bound where they are within a tenth; the middle of a wider
+    bracket is not a measurement, and the lower end is: the error is attained there. Without a lower bound it is the
+    upper one, and one-sided.
+    """
     if row.get("status") != "ok":
         return math.nan
     if norm == "l2":
-        return _number(row.get("error_l2"))
-    lower, upper = _number(row.get("error_sup_lower")), _number(row.get("error_sup_upper"))
-    return math.sqrt(lower * upper) if lower > 0 and math.isfinite(upper) else upper
+        return number(row.get("error_l2"))
+    lower, upper = number(row.get("error_sup_lower")), number(row.get("error_sup_upper"))
+    if not (lower > 0 and math.isfinite(upper)):
+        return upper
+    return math.sqrt(lower * upper) if upper <= NARROW * lower else lower
+
+
+def is_one_sided(row: Row, norm: str) -> bool:
+    """Whether the error of a run is only known not to be larger."""
+    return norm == "sup" and math.isfinite(error_of(row, norm)) and not number(row.get("error_sup_lower")) > 0
 
 
 def family_curves(
@@ -134,12 +157,7 @@ def family_curves(
     curves = [
         _curve(key, family_label(key, shown), members, regularity_of(members[0]), x, norm) for key, members in groups
     ]
-    return [_placed(curve) for curve in _against_constructive(curves) if len(curve.sizes)]
-
-
-def _number(value: Any) -> float:
-    """A float, NaN for None."""
-    return math.nan if value is None else float(value)
+    return _together([_placed(curve) for curve in _against_constructive(curves) if len(curve.sizes)])
 
 
 def _median(values: NDArray[np.float64]) -> float:
@@ -216,20 +234,28 @@ def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regular
     bins = _bins(base, x)
     sizes = np.array(sorted(bins), dtype=np.float64)
     draws = tuple(sorted({r.get("target_seed") for r in base}, key=lambda s: (s is None, s)))
-    cells = [[[error_of(r, norm) for r in bins[s] if r.get("target_seed") == d] for s in sizes] for d in draws]
+    cells = [[[r for r in bins[s] if r.get("target_seed") == d] for s in sizes] for d in draws]
     seeds = max((len(c) for per_draw in cells for c in per_draw), default=0)
     errors = np.full((len(draws), len(sizes), seeds), np.nan)
-    for i, per_draw in enumerate(cells):
-        for j, values in enumerate(per_draw):
-            errors[i, j, : len(values)] = values
+    one_sided = np.zeros(errors.shape, dtype=bool)
+    for (i, per_draw), (j, _) in itertools.product(enumerate(cells), enumerate(sizes)):
+        errors[i, j, : len(per_draw[j])] = [error_of(r, norm) for r in per_draw[j]]
+        one_sided[i, j, : len(per_draw[j])] = [is_one_sided(r, norm) for r in per_draw[j]]
     failed = np.array([np.mean([not math.isfinite(error_of(r, norm)) for r in bins[s]]) for s in sizes])
     return FamilyCurve(
         key=key, label=label, sizes=sizes, errors=errors, draws=draws, rate=None, point=None, regularity=regularity,
-        activation=str(key["activation"]), method=str(key["method"]), depth_exponent=_depth_exponent(base),
+        activation=str(key["activation"]), method=str(key["method"]), depth_exponent=depth_exponent(base),
         limited=limited_by_refits(bins, sizes, refits, lambda r: error_of(r, norm)),
-        failed_fraction=failed, x=x, norm=norm, sample_exponent=_slope(base, "n_samples"),
-        exact_weights=_has_long_weights(base), saturation=_saturation(key, base),
+        failed_fraction=failed, x=x, norm=norm, sample_exponent=slope(base, "n_samples"),
+        exact_weights=has_long_weights(base), saturation=saturation(key, base), one_sided=one_sided,
+        certified=_certified(base),
     )  # fmt: skip
+
+
+def _certified(rows: list[Row]) -> bool | None:
+    """Whether every error is proved; None where nothing says so."""
+    told = [bool(r["certified"]) for r in rows if r.get("status") == "ok" and r.get("certified") is not None]
+    return all(told) if told else None
 
 
 def _bins(rows: list[Row], x: str) -> dict[float, list[Row]]:
@@ -243,7 +269,7 @@ def _bins(rows: list[Row], x: str) -> dict[float, list[Row]]:
         asked.setdefault(nominal, []).append(row)
     bins: dict[float, list[Row]] = {}
     for members in asked.values():
-        counted = np.array([_number(m.get(x)) for m in members])
+        counted = np.array([number(m.get(x)) for m in members])
         size = _median(counted)
         if math.isfinite(size) and size > 0:
             bins.setdefault(size, []).extend(members)
@@ -251,20 +277,31 @@ def _bins(rows: list[Row], x: str) -> dict[float, list[Row]]:
 
 
 def _placed(curve: FamilyCurve) -> FamilyCurve:
-    """The curve with its rate, and with its place on the diagram.
+    """The curve with its rates, and with its place on the diagram.
 
     Sizes at which a draw has no error are left out of the fit. Sizes limited by optimisation are not: the rate is that
-    of the training, and its place says so.
+    of the training, its place says so, and a second rate takes those errors as upper bounds.
     """
     usable = np.isfinite(curve.errors) & (curve.errors > 0)
     drawn = usable.any(axis=(1, 2)) if curve.errors.size else np.zeros(0, dtype=bool)
     use = usable[drawn].any(axis=2).all(axis=0) if drawn.any() else np.zeros(len(curve.sizes), dtype=bool)
     if use.sum() < MIN_SIZES or curve.sizes.min() <= 1:
-        return dataclasses.replace(curve, rate=None, point=None)
-    rate = fit_rate(curve.sizes, np.where(usable, curve.errors, np.nan)[drawn], use=use)
-    if not (curve.regularity.is_finite and _is_known(curve.activation)):
-        return dataclasses.replace(curve, rate=rate, point=None)
-    point = place(
+        return dataclasses.replace(curve, rate=None, point=None, unlimited_rate=None)
+    errors = np.where(usable, curve.errors, np.nan)[drawn]
+    bounds = usable[drawn] & (curve.one_sided[drawn] if curve.one_sided is not None else False)
+    limited = use & curve.limited
+    rate, unlimited = fit_rate(curve.sizes, errors, use=use, censored=bounds), None
+    if limited.any():
+        unlimited = fit_rate(curve.sizes, errors, use=use, censored=bounds | (usable[drawn] & limited[:, None]))
+    point = _place(curve, rate, limited=bool(limited.any()))
+    return dataclasses.replace(curve, rate=rate, point=point, unlimited_rate=unlimited)
+
+
+def _place(curve: FamilyCurve, rate: Rate, *, limited: bool) -> PhasePoint | None:
+    """Place of one family; None for an infinitely smooth target, or an activation that the table does not know."""
+    if not (curve.regularity.is_finite and is_known(curve.activation)):
+        return None
+    return place(
         rate,
         curve.regularity,
         activation=curve.activation,
@@ -273,68 +310,18 @@ def _placed(curve: FamilyCurve) -> FamilyCurve:
         trained=curve.method == "train",
         saturation=curve.saturation,
         sample_exponent=None if math.isnan(curve.sample_exponent) else curve.sample_exponent,
-        optimisation_limited=bool((use & curve.limited).any()),
+        optimisation_limited=limited,
         norm=curve.norm,
         counting=curve.x,
+        certified=curve.certified if curve.norm == "sup" else None,
     )
-    return dataclasses.replace(curve, rate=rate, point=point)
 
 
-def _is_known(activation: str) -> bool:
-    """Whether the table of activations knows a code; a user's table may name any."""
-    try:
-        activations.get(activation)
-    except ValueError:
-        return False
-    return True
-
-
-def _slope(rows: list[Row], column: str) -> float:
-    """Least-squares slope of the logarithm of a column against log n_params; NaN where it is not known."""
-    pairs = sorted({(_number(r.get("n_params")), _number(r.get(column))) for r in rows})
-    pairs = [(n, v) for n, v in pairs if n > 0 and v > 0]
-    if len({n for n, _ in pairs}) < 2:
-        return math.nan
-    size, value = np.log(np.array(pairs)).T
-    return float(np.polyfit(size, value, 1)[0])
-
-
-def _has_long_weights(rows: list[Row]) -> bool:
-    """Whether a weight of the family has more significant bits than a floating-point number holds."""
-    return any(_number(r.get("max_bits")) > DOUBLE_BITS for r in rows)
-
-
-def _saturation(key: Mapping[str, Any], rows: list[Row]) -> float | None:
-    """Rate that no such family passes on smooth targets.
-
-    ``2/d`` for linear splines on uniform grids; ``2H`` for H layers of piecewise-linear units, whose pieces on a line
-    number at most a power H of the width (``theory.depth_limited_rate``).
-    """
-    if key["construction"] == "interpolation":
-        return 2.0 / int(key["dim"])
-    depths = {int(r["depth"]) for r in rows if r.get("depth")}
-    activation = str(key["activation"])
-    if len(depths) == 1 and _is_known(activation) and activations.get(activation).piecewise_linear:
-        return theory.depth_limited_rate(depths.pop())
-    return None
-
-
-def _depth_exponent(rows: list[Row]) -> float:
-    """The exponent of depth ~ n_params^a along the family.
-
-    1 where depth grows at fixed width and 0 where it does not grow, whatever the few first sizes look like; along a
-    schedule the least-squares slope of log depth against log n_params. NaN if the depth is not known.
-    """
-    if not any(r.get("depth") for r in rows):
-        return math.nan
-    shapes = {(r["n_params"], r.get("width"), r["depth"]) for r in rows if r.get("depth") and r.get("n_params")}
-    if len({n for n, _, _ in shapes}) < 2 or len({depth for _, _, depth in shapes}) < 2:
-        return 0.0
-    widths = {width for _, width, _ in shapes}
-    if len(widths) == 1 and None not in widths:
-        return 1.0
-    size, depth = np.log(np.array(sorted((n, depth) for n, _, depth in shapes), dtype=np.float64)).T
-    return float(np.polyfit(size, depth, 1)[0])
+def _together(curves: list[FamilyCurve]) -> list[FamilyCurve]:
+    """Curves whose labels survive that many families are placed."""
+    points = [curve.point for curve in curves if curve.point is not None]
+    after = iter(place_all(points))
+    return [c if c.point is None else dataclasses.replace(c, point=next(after)) for c in curves]
 
 
 def _against_constructive(curves: list[FamilyCurve]) -> list[FamilyCurve]:
