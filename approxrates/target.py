@@ -155,8 +155,6 @@ class Target:
         interpolation_gap: For ``dim == 1``: ``level -> bound`` on the sup distance, over every cell
             ``[j, j+1] * base**-level``, between the target and its linear interpolant at the two ends; or None if none
             is proven.
-        evaluation_ulps: How far float64 values are from exact ones at most, in units of ``2**-53`` times the largest
-            value: assumed by certified errors, not proven.
         enclosure: ``(level, cells of shape (n, dim)) -> TaylorModel`` of the target on the b-adic cells
             ``prod_i [j_i, j_i + 1] * base**-level``, ``base**level <= 2**52``, rounding counted: a proof; or None.
         evaluation_error: Proven bound on ``|float64 value - exact value|`` anywhere on the cube, if numpy's elementary
@@ -174,7 +172,6 @@ class Target:
     base: int = 2
     interpolation_gap: Callable[[int], float] | None = field(default=None, repr=False)
     samples: tuple[NDArray[np.float64], NDArray[np.float64]] | None = field(default=None, repr=False)
-    evaluation_ulps: float = 4.0
     enclosure: Callable[[int, NDArray[np.int64]], TaylorModel] | None = field(default=None, repr=False)
     evaluation_error: float | None = None
     gradient: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = field(default=None, repr=False)

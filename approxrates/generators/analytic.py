@@ -134,10 +134,10 @@ def exponential_model(inner: TaylorModel) -> TaylorModel:
 
 
 def inverse_model(inner: TaylorModel) -> TaylorModel:
-    """Model of ``1 / (1 + f)`` for ``f >= 0``."""
+    """Model of ``1 / (1 + f)``; no bound where f may come near -1."""
     return inner.composed(
         lambda y: (1.0 / (1.0 + y), -1.0 / (1.0 + y) ** 2, 2.0 / (1.0 + y) ** 3),
-        lambda low, high: base.ROUND_UP * 6.0 / (1.0 + np.maximum(low, 0.0)) ** 4,
+        lambda low, high: np.where(low > -0.5, base.ROUND_UP * 6.0 / (1.0 + np.maximum(low, -0.5)) ** 4, np.inf),
     )
 
 

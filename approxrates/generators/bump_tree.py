@@ -36,7 +36,6 @@ BELOW = 6.0  # beyond it the splines lose digits in float64, and nothing asks fo
 AUTO_BASES = (2, 4, 8, 16)
 _SHOWN_BASES = (2, 3, 4, 5, 6, 8, 12, 16)
 _REFINEMENTS = 5
-_ULPS, _ULPS_HIGH_ORDER = 8.0, 64.0  # measured 4 and 37 at most: truncated powers of high order cancel
 
 
 @dataclass(frozen=True)
@@ -250,7 +249,6 @@ def bump_tree(
         exact_evaluate=tree.exact,
         tail_bound=tail_sum(b, r, levels),
         base=b,
-        evaluation_ulps=_ULPS if m < 5 else _ULPS_HIGH_ORDER,
         enclosure=bump_sum_enclosure(tree),
         evaluation_error=bump_sum_error(tree),
         gradient=bump_sum_gradient(tree) if r > 1.0 else None,

@@ -79,7 +79,6 @@ def faber_tree(
         exact_evaluate=tree.exact,
         tail_bound=base.tail_sum(2, r, levels),
         base=2,
-        evaluation_ulps=8.0,
         enclosure=bump_sum_enclosure(tree),
         evaluation_error=bump_sum_error(tree),
         interpolation_gap=base.gap_function(2, [float(a) for a in heights], base.affine_pieces) if d == 1 else None,

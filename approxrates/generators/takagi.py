@@ -81,7 +81,6 @@ def takagi(smoothness: float, dim: int = 1, seed: int = 0, levels: int = base.DE
         exact_evaluate=total.exact,
         tail_bound=base.tail_sum(2, r, levels),
         base=2,
-        evaluation_ulps=8.0,
         enclosure=bump_sum_enclosure(total),
         evaluation_error=bump_sum_error(total),
         interpolation_gap=base.gap_function(2, [float(a) for a in heights], base.affine_pieces) if d == 1 else None,

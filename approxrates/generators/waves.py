@@ -60,9 +60,8 @@ def wave(turns: Floats, theta: float) -> Factor:
 
 
 def wave_size(theta: float) -> float:
-    """Bound on ``|a| + |b| + |c|`` of such a factor."""
-    constant, square, slope, _, _ = _coefficients(theta)
-    return abs(constant) + abs(square) + abs(slope)
+    """Bound on ``|a| + |b| + |c| + e`` of such a factor."""
+    return math.fsum(map(abs, _coefficients(theta)))
 
 
 def wave_units(theta: float, dim: int) -> float:
