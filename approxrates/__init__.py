@@ -45,9 +45,11 @@ _HOMES = {
     "load_records": "records",
     "records_from_table": "records",
     "plot_rates": "plots",
+    "plot_sandwich": "plots",
     "plot_phase_diagram": "plots",
     "plot_comparison": "plots",
     "plot_targets": "plots",
+    "plot_error_map": "plots",
     "save_figure": "plots",
     "write_report": "report",
 }
@@ -69,7 +71,15 @@ if TYPE_CHECKING:
     from approxrates.network import Network
     from approxrates.objectives import LpPower, MeanSquare, SoftmaxCrossEntropy
     from approxrates.phase import place, place_all
-    from approxrates.plots import plot_comparison, plot_phase_diagram, plot_rates, plot_targets, save_figure
+    from approxrates.plots import (
+        plot_comparison,
+        plot_error_map,
+        plot_phase_diagram,
+        plot_rates,
+        plot_sandwich,
+        plot_targets,
+        save_figure,
+    )
     from approxrates.rates import compare_rates, fit_rate
     from approxrates.records import load_records, records_from_table
     from approxrates.references import approximate

@@ -1,7 +1,9 @@
 """Figures and tables of a study. The only place that imports matplotlib; every plot draws on an Axes and returns it."""
 
 from approxrates.plots.comparison import plot_comparison
+from approxrates.plots.error_map import plot_error_map
 from approxrates.plots.families import brief, by_target, family_names, readable, target_name, target_options
+from approxrates.plots.lower_curves import plot_sandwich
 from approxrates.plots.phase_diagram import is_easy, plot_phase_diagram
 from approxrates.plots.rate_curves import plot_rates
 from approxrates.plots.saving import drawn_numbers, save_figure
@@ -16,8 +18,10 @@ __all__ = [
     "family_names",
     "is_easy",
     "plot_comparison",
+    "plot_error_map",
     "plot_phase_diagram",
     "plot_rates",
+    "plot_sandwich",
     "plot_targets",
     "rates_cells",
     "rates_table_latex",
