@@ -1,6 +1,7 @@
 """References: errors against closed forms, rates against theorems, counts against what is stored."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -288,6 +289,8 @@ def test_every_method_says_what_it_is(name):
     assert method.name == name
     assert all((method.statement, method.reference, method.rate_law, method.count_law))
     assert method.least(3) <= method.most
+    page = (Path(__file__).parent.parent / "docs" / "references.md").read_text()
+    assert f"| `{name}` |" in page
 
 
 def test_bad_requests_are_refused_at_the_front_door():
