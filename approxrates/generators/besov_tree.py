@@ -44,9 +44,9 @@ def _exponent(s: float, d: int, p: float, theta: float) -> float:
             f"Got smoothness={s:g}. Use e.g. smoothness={d / p + 0.3:g}, or a larger p."
         )
     r = holder_exponent(s, d, p, theta)
-    if abs(r - round(r)) < 1e-9 or r >= BELOW:
+    if abs(r - round(r)) < 1e-9:
         raise ValueError(
-            f"smoothness - (1 - theta) dim / p of besov_tree must be below {BELOW:g} and no integer. Got {r:g} from "
+            f"smoothness - (1 - theta) dim / p of besov_tree must not be an integer. Got {r:g} from "
             f"smoothness={s:g}, p={p:g}, theta={theta:g}. Change theta a little."
         )
     return r
@@ -74,7 +74,7 @@ def besov_tree(
     makes it easier than the space (``r > theta d / p`` because ``s > d / p``). No Hölder radius of order s exists.
 
     Args:
-        smoothness: The s, above ``dim / p``; ``s - (1 - theta) dim / p`` is below 6 and no integer.
+        smoothness: The s, above ``dim / p`` and below 6; ``s - (1 - theta) dim / p`` is no integer.
         dim: Input dimension d.
         seed: Seed of the cells kept and of their signs.
         p: Integrability, at least 1.
@@ -89,7 +89,7 @@ def besov_tree(
     Reference:
         DeVore & Popov (1988), Trans. Amer. Math. Soc. 305, 397-414 (recalled).
     """
-    s, d, seed = positive("besov_tree", smoothness), whole("dim", dim, 1), whole("seed", seed, 0)
+    s, d, seed = positive("besov_tree", smoothness, BELOW), whole("dim", dim, 1), whole("seed", seed, 0)
     p, theta = _integrability(p), share(theta)
     r = _exponent(s, d, p, theta)
     b, m = _setting(r, s, p)
