@@ -24,6 +24,7 @@ from approxrates.generators.models import BumpModel, bump_sum_enclosure
 from approxrates.generators.pieces import Pieces
 from approxrates.generators.rounding import bump_sum_error
 from approxrates.generators.signs import AllPlus, HashedSigns, SparseSigns
+from approxrates.generators.tails import best_quadratic, cosine_bounds, grid_size, tail_bounds
 from approxrates.generators.waves import CosineModel
 from approxrates.taylor import UNIT, TaylorModel, n_terms
 
@@ -164,8 +165,8 @@ def dense_ratio(target, level, n):
         (CASES[11], 2, 513, 0.35),
         (CASES[13], 2, 65, 0.5),
         (CASES[15], 2, 625, 0.7),
-        (CASES[18], 4, 1025, 0.5),
-        (CASES[19], 4, 513, 0.5),
+        (CASES[18], 4, 1025, 0.8),
+        (CASES[19], 4, 513, 0.8),
         (CASES[20], 3, 65, 0.4),
         (CASES[23], 6, 257, 0.5),
         (CASES[26], 5, 257, 0.9),
@@ -221,6 +222,36 @@ def test_the_supremum_of_tensor_bumps_is_on_the_diagonal_and_bounded_there(order
     diagonal = np.repeat(np.linspace(0.0, 1.0, 50_001)[:, None], dim, axis=1)
     highest = tree.evaluate(diagonal).max()
     assert tree.evaluate(x).max() <= highest * (1.0 + 1e-9) <= bound * (1.0 + 1e-8) <= 1.02 * highest
+
+
+@pytest.mark.parametrize("base", [2, 3, 10, 64])
+def test_tails_of_cosines_are_bounded_and_close(base):
+    heights = [float(base) ** (-0.5 * n) for n in range(6)]
+    phases = np.random.default_rng(base).random(6)
+    grid = grid_size(base)
+    tails = tail_bounds(base, heights, [cosine_bounds(p, grid) for p in phases])
+    x = np.linspace(0.0, 1.0, 400_001)
+    for first in range(7):
+        terms = [
+            a * np.cos(2 * math.pi * (base**n * x + p))
+            for n, (a, p) in enumerate(zip(heights[first:], phases[first:], strict=True))
+        ]
+        values = np.sum([np.zeros_like(x), *terms], axis=0)
+        high, low = tails[first]
+        cell = np.minimum((x * grid).astype(int), grid - 1)
+        assert np.all(values <= high[cell] + 1e-9)
+        assert np.all(values >= low[cell] - 1e-9)
+        assert high.max() <= values.max() + 0.02 * sum(heights[first:])
+
+
+def test_the_quadratic_of_least_distance_is_nearly_chebyshevs():
+    ends = np.linspace(-1.0, 1.0, 2049)
+    cubes, bends = ends**3, np.abs(ends)
+    *_, error = best_quadratic(np.maximum(cubes[1:], cubes[:-1]), np.minimum(cubes[1:], cubes[:-1]))
+    assert 0.25 <= error <= 0.26
+    a, b, c, error = best_quadratic(np.maximum(bends[1:], bends[:-1]), np.minimum(bends[1:], bends[:-1]))
+    assert np.abs(bends - a - b * ends - c * ends**2).max() <= error
+    assert 0.125 <= error <= 0.13
 
 
 def test_signs_of_zero_leave_only_what_is_finer():

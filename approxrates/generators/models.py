@@ -7,8 +7,7 @@ sign, and:
 
 * *One coordinate is enough.* By Hölder's inequality ``sum_k a_k prod_i psi_i,k <= prod_i (sum_k a_k psi_i,k^d)^(1/d)``,
   with equality on the diagonal: ``sup S_L`` is the supremum of the sum in d = 1 of the bump ``psi^d``.
-* *It is a recursion.* ``S_L(x) = a_L psi(x)^d + S_{L+1}(b x)``: upper bounds on the cells of a fixed grid follow from
-  those of the next level, from the finest level upwards. The grid's cells are mapped onto cells by ``x -> b x``.
+* *It is a recursion.* ``S_L(x) = a_L psi(x)^d + S_{L+1}(b x)``: see :mod:`~approxrates.generators.tails`.
 * *The own level has a known sign.* It is written as ``alpha - beta sum_i t_i^2``, of which the grid says how far it is
   off, in d = 1 together with the finer levels. If every sign is +1, the finer levels lie between 0 and ``S_{L+1}``.
 """
@@ -26,12 +25,12 @@ from numpy.typing import NDArray
 from approxrates.generators.base import ROUND_UP, BumpSum, Floats, cells, chunks
 from approxrates.generators.pieces import Pieces, Spline
 from approxrates.generators.signs import AllPlus
+from approxrates.generators.tails import greatest_below, grid_size, tail_bounds
 from approxrates.generators.tensor import product
 from approxrates.taylor import UNIT, TaylorModel, n_terms
 
 Cells = NDArray[np.int64]
 DEEPEST = 52  # cells of side below 2^-52 have no exact centres in float64
-_GRID_CELLS = 2048
 _OWN_CELLS = {2: 128, 3: 32}  # per half coordinate, of the grid that measures the own level in d = 2 and 3
 _BENDS = np.linspace(0.0, 2.0, 65)
 _SLACK = 1e-12
@@ -145,18 +144,15 @@ class BumpModel:
     def own(self) -> list[Own]:
         """What stands for the levels ``>= L``, for each level of the sum."""
         b, d = self.tree.base, self.tree.dim
-        side = b ** max(1, math.floor(math.log(_GRID_CELLS, b) + 1e-9))
-        upper, lower = (bound**d for bound in _bounds(self.pieces, side))
-        high, low, result = np.zeros(side), np.zeros(side), []
-        for height in reversed(self.heights):
-            # Cell c of the grid is mapped onto the cells b c, .., b c + b - 1, modulo their number.
-            above = np.tile(high.reshape(-1, b).max(axis=1), b)
-            under = np.tile(low.reshape(-1, b).min(axis=1), b) if self.is_plus else -above
-            below = float(high.max())
-            high = (height * upper + above) * (1.0 + _SLACK)
-            low = height * lower + under - _SLACK * (height + np.abs(under))
-            result.append(self._own(height, below, high, low))
-        return result[::-1]
+        upper, lower = (bound**d for bound in _bounds(self.pieces, grid_size(b)))
+        tails, result = tail_bounds(b, self.heights, [(upper, lower)] * len(self.heights)), []
+        for level, height in enumerate(self.heights):
+            (high, low), finer = tails[level], tails[level + 1][0]
+            if not self.is_plus:
+                below = greatest_below(finer, b)
+                low = height * lower - below - _SLACK * (height + below)
+            result.append(self._own(height, float(finer.max()), high, low))
+        return result
 
     def _own(self, height: float, below: float, high: Floats, low: Floats) -> Own:
         """The model of one level and the finer ones, from bounds on them on the grid (used in d = 1)."""

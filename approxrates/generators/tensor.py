@@ -17,8 +17,8 @@ Factor = tuple[Array, Array, Array | None, Array | None]
 def product(factors: Sequence[Factor]) -> tuple[Array, Array | None]:
     """Model of the product of functions of one coordinate each, all of them at most 1 in absolute value.
 
-    The error of a product is that of the factors before times 1, plus the size of their model times that of the new
-    factor; terms of degree three and more count by their absolute value.
+    The error of a product is that of the factors before times 1, plus the size of their model (at most 1 plus its
+    error) times that of the new factor; terms of degree three and more count by their absolute value.
 
     Returns:
         ``(terms, remainder)`` as in :class:`~approxrates.taylor.TaylorModel`, rounding not counted; None for 0.
@@ -60,5 +60,6 @@ def _lost(terms: Array, dim: int, factor: Factor, before: Array | None) -> Array
     if before is not None:
         lost += before
     if e is not None:
-        lost += (np.abs(terms[0]) + linear + square) * e
+        reach = 1.0 if before is None else 1.0 + before
+        lost += np.minimum(np.abs(terms[0]) + linear + square, reach) * e
     return lost

@@ -21,6 +21,7 @@ import numpy as np
 
 from approxrates.generators.base import ROUND_UP, Floats
 from approxrates.generators.models import Cells, checked_cells
+from approxrates.generators.tails import best_quadratic, cosine_bounds, grid_size, tail_bounds
 from approxrates.generators.tensor import Factor, product
 from approxrates.taylor import UNIT, TaylorModel, n_terms
 
@@ -92,7 +93,13 @@ class Cosines(Protocol):
 
 @dataclass(frozen=True)
 class CosineModel:
-    """The enclosure of a sum of cosines: terms of at most one turn on a cell by :func:`wave`, the others by height."""
+    r"""The enclosure of a sum of cosines: terms of at most one turn on a cell by :func:`wave`, the finer ones together.
+
+    In d = 1 the terms ``n >= L`` repeat on every cell of level L: they are one function, known by its phases, and one
+    quadratic polynomial with its distance serves all cells. In d > 1 the terms ``n > L`` are at most
+    ``sum_n a_n prod_i |cos_ni| <= prod_i (sum_n a_n |cos_ni|^d)^(1/d)`` (Hölder), each factor by its supremum. Both by
+    :mod:`~approxrates.generators.tails`.
+    """
 
     total: Cosines
 
@@ -101,31 +108,60 @@ class CosineModel:
         """Amplitudes in float64."""
         return [float(a) for a in self.total.amplitudes]
 
+    def _profiles(self, axis: int) -> list[tuple[Floats, Floats]]:
+        """Bounds on the cosines of one coordinate on the grid, for each term."""
+        side = grid_size(self.total.base)
+        return [cosine_bounds(float(shifts[axis]), side) for shifts in self.total.phases]
+
+    @functools.cached_property
+    def below(self) -> list[float]:
+        """Bound on the terms ``n >= L`` in d > 1, for each L and beyond the last."""
+        d, result = self.total.dim, np.ones(len(self.heights) + 1)
+        for axis in range(d):
+            sizes = [np.maximum(np.abs(high), np.abs(low)) ** d for high, low in self._profiles(axis)]
+            tails = tail_bounds(self.total.base, self.heights, [(size, size) for size in sizes])
+            result *= np.array([float(high.max()) for high, _ in tails]) ** (1.0 / d)
+        return [float(bound) * ROUND_UP for bound in result]
+
+    @functools.cached_property
+    def fine(self) -> list[tuple[float, float, float, float]]:
+        """``(a, b, c, e)``: the terms ``n >= L`` in d = 1 are ``a + b t + c t^2`` up to e, for each L."""
+        tails = tail_bounds(self.total.base, self.heights, self._profiles(0))
+        return [best_quadratic(high, low) for high, low in tails[:-1]]
+
+    def _coarsest_left(self, level: int) -> int:
+        """How many terms are modelled one by one."""
+        return min(level if self.total.dim == 1 else level + 1, len(self.heights))
+
     def rounding(self, level: int) -> float:
         """Bound on the errors of all coefficients on a cell of a level, and of their sum from fine to coarse."""
         d, b = self.total.dim, self.total.base
-        thetas = ((k, math.pi * float(b) ** (k - level)) for k in range(min(level + 1, len(self.heights))))
-        units = (self.heights[k] * (wave_units(theta, d) + (k + 4) * wave_size(theta) ** d) for k, theta in thetas)
+        thetas = ((k, math.pi * float(b) ** (k - level)) for k in range(self._coarsest_left(level)))
+        units = [self.heights[k] * (wave_units(theta, d) + (k + 4) * wave_size(theta) ** d) for k, theta in thetas]
+        if d == 1 and level < len(self.heights):
+            units.append((level + 4) * math.fsum(map(abs, self.fine[level])))
         return 1.01 * UNIT * math.fsum(units)
 
     def __call__(self, level: int, index: Any) -> TaylorModel:
         """Model on the cells of a level, given as whole numbers of shape ``(n, dim)``."""
         d = self.total.dim
-        numbers = checked_cells(self.total.base, d, level, index)
-        terms = np.zeros((n_terms(d), len(numbers)))
-        remainder = np.full(len(numbers), math.fsum(self.heights[int(level) + 1 :]))
+        numbers, level = checked_cells(self.total.base, d, level, index), int(level)
+        terms, remainder = np.zeros((n_terms(d), len(numbers))), np.zeros(len(numbers))
+        if d > 1:
+            remainder += self.below[min(level + 1, len(self.heights))]
+        elif level < len(self.heights):
+            *coefficients, error = self.fine[level]
+            terms += np.array(coefficients)[:, None]
+            remainder += error
         for start in range(0, len(numbers), _CHUNK):
             rows = slice(start, start + _CHUNK)
             columns = [np.ascontiguousarray(column) for column in numbers[rows].T]
-            added, lost = self._on_cells(int(level), columns)
-            terms[:, rows] += added
-            remainder[rows] += lost
-        return TaylorModel(d, terms, (remainder + self.rounding(int(level))) * ROUND_UP)
+            self._add_coarse(level, columns, terms[:, rows], remainder[rows])
+        return TaylorModel(d, terms, (remainder + self.rounding(level)) * ROUND_UP)
 
-    def _on_cells(self, level: int, columns: list[Cells]) -> tuple[Floats, Floats]:
-        """Terms of at most one turn, rounding not counted."""
-        terms, remainder = np.zeros((n_terms(len(columns)), len(columns[0]))), np.zeros(len(columns[0]))
-        for k in range(min(level, len(self.heights) - 1), -1, -1):
+    def _add_coarse(self, level: int, columns: list[Cells], terms: Floats, remainder: Floats) -> None:
+        """Add the terms that are modelled one by one, rounding not counted."""
+        for k in range(self._coarsest_left(level) - 1, -1, -1):
             width = self.total.base ** (level - k)
             theta = math.pi / width
             factors = [
@@ -139,7 +175,6 @@ class CosineModel:
                 added[:, rough], lost[rough] = 0.0, 1.0
             terms += self.heights[k] * added
             remainder += self.heights[k] * lost
-        return terms, remainder
 
 
 def cosine_sum_enclosure(total: Cosines) -> CosineModel:
