@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from approxrates.cli import studies, targets
+from approxrates.cli import calibrations, studies, targets
 from approxrates.cli.base import app, parse_overrides
 
-__all__ = ["app", "parse_overrides", "studies", "targets"]
+__all__ = ["app", "calibrations", "parse_overrides", "studies", "targets"]
 
 
 def _version(value: bool) -> None:
@@ -41,7 +41,17 @@ def doctor() -> None:
 
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
     typer.echo(f"approxrates {version('approxrates')}, Python {platform.python_version()}, {machine}")
-    for package in ("torch", "numpy", "scipy", "matplotlib", "pandas", "pydantic", "python-flint", "safetensors"):
+    for package in (
+        "torch",
+        "numpy",
+        "scipy",
+        "matplotlib",
+        "pandas",
+        "pydantic",
+        "scikit-learn",
+        "python-flint",
+        "safetensors",
+    ):
         try:
             typer.echo(f"{package} {version(package)}")
         except PackageNotFoundError:
