@@ -114,7 +114,7 @@ def test_the_enclosure_holds_a_dense_evaluation_and_is_as_narrow_as_asked_for(na
     points = badic_grid(15, dim=1) if dim == 1 else badic_grid(7, dim=2)
     points = np.concatenate([points, np.random.default_rng(0).random((20_000, dim))])
     values = target(points)
-    networks = [started(code, dim, seed) for code in CODES for seed in (0, 1)]
+    networks = [started(code, dim, seed) for code in CODES for seed in range(3 - dim)]
     for network, error in zip(networks, approximation_errors(networks, target), strict=True):
         dense = np.abs(values - network(points)).max()
         assert error.certified
@@ -187,8 +187,7 @@ def peak(centre, width):
     return Network((hats, both, Layer(np.ones((1, 1)), None, ("identity",))))
 
 
-@pytest.mark.parametrize("width", [1e-3, 1e-6])
-@pytest.mark.parametrize("centre", [(1 / 3, 0.70710678), (0.123456789, 0.987654321)])
+@pytest.mark.parametrize(("centre", "width"), [((1 / 3, 0.70710678), 1e-3), ((0.123456789, 0.987654321), 1e-6)])
 def test_a_peak_between_grid_points_of_the_plane_is_found(centre, width):
     target = catalogue("polynomial", 2, coefficients=[0.0])
     network = peak(centre, width)
@@ -239,10 +238,10 @@ def test_a_smaller_gap_is_reached_on_request():
 @pytest.mark.parametrize("dim", [1, 2])
 def test_a_batch_gives_what_single_calls_give(dim):
     target = catalogue("faber_tree", dim, smoothness=0.5)
-    networks = [started(code, dim, seed, depth=2) for seed in range(3) for code in ("tanh", "relu2", "sin")]
-    together = enclose_networks(networks[::3], target, 0.05, None)
-    assert together == [enclose_networks([network], target, 0.05, None)[0] for network in networks[::3]]
-    assert approximation_errors(networks, target) == [ar.approximation_error(n, target) for n in networks]
+    networks = [started(code, dim, seed, 4, 2) for seed in range(2) for code in ("tanh", "sin")]
+    together = enclose_networks(networks[::2], target, 0.1, None)
+    assert together == [enclose_networks([network], target, 0.1, None)[0] for network in networks[::2]]
+    assert approximation_errors(networks, target, 0.1) == [ar.approximation_error(n, target, 0.1) for n in networks]
 
 
 def test_the_error_of_a_network_with_jumps_is_enclosed():

@@ -124,7 +124,8 @@ class Pieces:
 
     def __call__(self, c: Array, rho: Array) -> Expansion:
         """The expansion; see the module."""
-        wide = rho + 4 * UNIT * (np.abs(c) + rho)
+        c = np.ascontiguousarray(c)
+        wide = np.ascontiguousarray(rho + 4 * UNIT * (np.abs(c) + rho))
         lo, hi = c - wide, c + wide
         here, first, last = self.index(c), self.index(lo), self.index(hi)
         terms, rest = self.taylor(0, here, c, wide)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from approxrates import activations
 from approxrates.arithmetic import EXACT_ON_FLOATS, activate, affine, evaluate_compensated, evaluate_float64
 from approxrates.errors.base import UNIT, Array, Pieces
+from approxrates.errors.dyadic import bends_are_exact
 from approxrates.layers import IDENTITY, Layer, unit_groups
 from approxrates.network import Network
 
@@ -24,6 +25,8 @@ _ROUNDING_ENTRIES = 1 << 16
 """Units times cells of a layer for which rounding is bounded in one go: work arrays that stay in the cache."""
 _COMPENSATED_WORK = 300_000
 """Multiplications up to which the values on the mesh are computed with twice the digits."""
+_EXACT_WORK = 100_000
+"""Multiplications up to which it is tried whether the bends lie exactly on the mesh."""
 _STRAIGHT = 2.0**-44
 """A bend is counted as one if the mesh value is off the chord by more than this share of the largest value."""
 
@@ -39,7 +42,10 @@ def pieces_of(network: Network) -> Pieces | None:
         return None
     values = evaluate_float64(network.layers, mesh[:, None])[:, 0]
     at_values, at_bends = _rounding(network, mesh)
-    if network.activations <= EXACT_ON_FLOATS and _work(network) * len(mesh) <= _COMPENSATED_WORK:
+    work = _work(network) * len(mesh)
+    if network.activations <= EXACT_ON_FLOATS and work <= _COMPENSATED_WORK:
+        if work <= _EXACT_WORK and bends_are_exact(network.layers, mesh):
+            at_bends = 0.0
         sharp = evaluate_compensated(network.layers, mesh[:, None])[:, 0]
         if np.all(np.isfinite(sharp)):
             values, at_values = sharp, UNIT * float(np.abs(sharp).max()) + 8 * UNIT * at_values

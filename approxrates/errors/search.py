@@ -78,6 +78,7 @@ class _Search:
         self.lower, self.where = np.full(n, -1.0), np.zeros((n, self.dim))
         self.radius = np.ones(n)  # how far around the best point it is worth to look
         self.slack = np.zeros(n)  # what rounding leaves open at the best point
+        self.finest_rest = np.zeros(n)  # what the models leave open on the smallest cell there
         self.dropped = np.zeros(n)  # the largest bound of a cell that was dropped
         self.spent = np.zeros(n, dtype=np.int64)
         self.open = [_Open(self.dim) for _ in networks]
@@ -110,7 +111,15 @@ class _Search:
             bound, _ = self.bounder.bounds(np.full(len(cells), i), level, cells, known)
             self.spent[i] += len(corners) + len(cells)
             self.open[i].add(bound, level, cells)
+            self._measure_resolution(i)
             self._settle(i)
+
+    def _measure_resolution(self, i: int) -> None:
+        """What is left open by rounding, and by terms finer than float64 resolves, at the best point."""
+        cells = np.floor(self.where[i] * float(self.base) ** self.finest).astype(np.int64)
+        cells = np.clip(cells, 0, self.base**self.finest - 1)[None]
+        rest = self.bounder.bounds(np.array([i]), np.array([self.finest]), cells)[1]
+        self.finest_rest[i] = rest[0] if np.isfinite(rest[0]) else 0.0
 
     def _note(self, i: int, x: Array, values: Array, radius: float) -> None:
         """Keep the largest error of a network over points, if it is larger than what was known."""
@@ -125,7 +134,8 @@ class _Search:
     def _enough(self, i: int) -> float:
         """The bound below which a cell does not matter: the gap, or what rounding hides anyway."""
         lower, slack = float(self.lower[i]), float(self.slack[i])
-        return max(lower * (1.0 + 0.998 * self.gap) - 2.0 * slack, lower + 4.0 * slack)
+        hidden = 4.0 * max(slack, float(self.finest_rest[i]))
+        return max(lower * (1.0 + 0.998 * self.gap) - 2.0 * slack, lower + hidden)
 
     def _active(self) -> list[int]:
         """Networks that are not done with."""
@@ -202,6 +212,7 @@ class _Search:
                     self._look(i, *beams[i])
                 if ends:
                     diving.remove(i)
+                    self._measure_resolution(i)
 
     def _first_beam(self, cells: _Open) -> tuple[Levels, Cells]:
         """Where a dive begins."""
