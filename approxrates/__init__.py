@@ -16,6 +16,9 @@ _HOMES = {
     "Target": "target",
     "load_target": "catalogue",
     "load_target_file": "catalogue",
+    "measure_smoothness": "smoothness",
+    "smoothness_warning": "smoothness",
+    "SmoothnessMeasurement": "smoothness",
     "Activation": "activations",
     "register_activation": "activations",
     "FixedWidth": "architecture",
@@ -34,6 +37,7 @@ _HOMES = {
     "approximation_error": "errors",
     "sobolev_error": "errors.sobolev",
     "fit_rate": "rates",
+    "choose_law": "rates",
     "compare_rates": "rates",
     "place": "phase",
     "place_all": "phase",
@@ -49,6 +53,7 @@ _HOMES = {
     "plot_phase_diagram": "plots",
     "plot_comparison": "plots",
     "plot_targets": "plots",
+    "plot_structure_function": "plots",
     "plot_error_map": "plots",
     "save_figure": "plots",
     "write_report": "report",
@@ -77,14 +82,16 @@ if TYPE_CHECKING:
         plot_phase_diagram,
         plot_rates,
         plot_sandwich,
+        plot_structure_function,
         plot_targets,
         save_figure,
     )
-    from approxrates.rates import compare_rates, fit_rate
+    from approxrates.rates import choose_law, compare_rates, fit_rate
     from approxrates.records import load_records, records_from_table
     from approxrates.references import approximate
     from approxrates.regularity import Regularity
     from approxrates.report import write_report
+    from approxrates.smoothness import SmoothnessMeasurement, measure_smoothness, smoothness_warning
     from approxrates.spec import Construction, Reference
     from approxrates.study import Study
     from approxrates.target import Target

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "approxrates"
 FLOORS = [
     ["regularity", "theory", "activations", "sampling", "seeds", "rates", "store", "layers", "axes", "taylor", "shipped"],
     ["target", "phase", "objectives", "arithmetic", "initialisation"],
-    ["network", "generators", "architecture", "approximant"],
+    ["network", "generators", "smoothness", "architecture", "approximant"],
     ["errors", "catalogue"],
     ["constructions", "references", "training", "engines"],
     ["spec"],
@@ -39,6 +39,7 @@ TORCH_FREE = [
     "target",
     "phase",
     "catalogue",
+    "smoothness",
     "spec",
     "records",
     "cli",

@@ -32,6 +32,31 @@ def targets_show(name: Annotated[str, typer.Argument(help="Family name.")]) -> N
     typer.echo(describe(name).render())
 
 
+@targets_app.command("check")
+def targets_check(
+    target: Annotated[str, typer.Argument(help="Family name, or a target file (.toml).")],
+    smoothness: Annotated[
+        float | None, typer.Option(help="Smoothness r of a family; default: the first it is tested with.")
+    ] = None,
+    dim: Annotated[int | None, typer.Option(help="Dimension d of a family; default: its first.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of a family.")] = 0,
+    method: Annotated[str, typer.Option(help="structure or leaders.")] = "structure",
+) -> None:
+    """Measure the smoothness of a target and say whether it agrees with the declared one."""
+    from approxrates.catalogue import describe, load_target, load_target_file
+    from approxrates.smoothness import measure_smoothness
+
+    if target.endswith(".toml"):
+        if smoothness is not None or dim is not None:
+            raise ValueError("--smoothness and --dim must be left out for a target file: the file states them.")
+        goal = load_target_file(target, seed=seed)
+    else:
+        claims = describe(target)
+        known = claims.smoothness.values[0] if smoothness is None else smoothness
+        goal = load_target(target, smoothness=known, dim=claims.dims[0] if dim is None else dim, seed=seed)
+    typer.echo(measure_smoothness(goal, method).sentence)  # type: ignore[arg-type]  # checked there
+
+
 @app.command()
 def construct(
     name: Annotated[str | None, typer.Argument(help="Construction, e.g. interpolation.")] = None,

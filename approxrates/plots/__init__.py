@@ -7,6 +7,7 @@ from approxrates.plots.lower_curves import plot_sandwich
 from approxrates.plots.phase_diagram import is_easy, plot_phase_diagram
 from approxrates.plots.rate_curves import plot_rates
 from approxrates.plots.saving import drawn_numbers, save_figure
+from approxrates.plots.smoothness import plot_structure_function
 from approxrates.plots.tables import HEADINGS, rates_cells, rates_table_latex, rates_table_markdown
 from approxrates.plots.target_curves import plot_targets
 
@@ -22,6 +23,7 @@ __all__ = [
     "plot_phase_diagram",
     "plot_rates",
     "plot_sandwich",
+    "plot_structure_function",
     "plot_targets",
     "rates_cells",
     "rates_table_latex",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import tomllib
@@ -24,7 +25,8 @@ from approxrates.study.assembly import make_block
 from approxrates.study.batches import Run, batches_of
 from approxrates.study.blocks import Block
 from approxrates.study.driving import Drive, StudyStopped
-from approxrates.study.progress import Listener, listener
+from approxrates.study.doubts import doubts
+from approxrates.study.progress import Listener, Progress, listener
 from approxrates.study.shrinking import shrunk_block
 from approxrates.study.standing import difference_note, storable, with_set
 from approxrates.study.studyplan import StudyPlan, plan_of
@@ -137,7 +139,7 @@ class Study:
             folder: Results folder; runs stored there count as done, and time them all.
         """
         stored = store.read(folder).rows if folder is not None else {}
-        return plan_of(self.name, self.runs, stored)
+        return dataclasses.replace(plan_of(self.name, self.runs, stored), notes=self._doubts())
 
     def run(
         self,
@@ -189,6 +191,8 @@ class Study:
         store.write_selection(
             folder, store.Selection(self.name, tuple(self.run_ids()), storable(overrides), own_file=own_file)
         )
+        for said in self._doubts() if todo else ():
+            hear(Progress(self.name, len(self.runs) - len(todo), len(self.runs), 0, 0.0, None, f"note: {said}"))
         sources = {s.key: dict(s.source) for block in self.blocks for s in block.targets}
         drive = Drive(
             self.name, folder, engine or own, workers, sources, total=len(self.runs), done=len(self.runs) - len(todo),
@@ -217,6 +221,10 @@ class Study:
             settings = with_set(self._overrides)
             notes += (f"These are runs of study.toml with {settings}: approxrates run study.toml {settings}.",)
         return Records(self.name, [flat(row) for row in rows], notes=notes, folder=folder)
+
+    def _doubts(self) -> tuple[str, ...]:
+        """Notes on targets of the user's whose declared smoothness the values contradict."""
+        return doubts(sourced.target for block in self.blocks for sourced in block.targets)
 
     def _check_importable(self) -> None:
         """Functions of the script itself cannot be found by other processes.

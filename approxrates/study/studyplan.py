@@ -50,6 +50,7 @@ class StudyPlan:
         seconds: Rough CPU seconds for what is left.
         calibrated: Whether the time rests on stored runs of the study, and not on a general estimate.
         families: One entry per family.
+        notes: Sentences to heed before running, such as a declared smoothness that a function contradicts.
     """
 
     name: str
@@ -59,6 +60,7 @@ class StudyPlan:
     seconds: float
     calibrated: bool
     families: tuple[FamilyPlan, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         basis = "measured on stored runs" if self.calibrated else "rough, a factor of three either way"
@@ -72,6 +74,7 @@ class StudyPlan:
         rows = [header, *(_cells(f) for f in self.families)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
         lines += ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
 

@@ -1,0 +1,68 @@
+"""Structure functions: the largest difference of an order at each step."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from approxrates.seeds import seed_for
+from approxrates.smoothness.base import Floats
+from approxrates.smoothness.sampled import Sampled
+
+COARSE, FINE = 4, 4  # factors from the largest and the smallest step that are left out: 2 octaves each
+SPAN = 2.0**7  # of the steps that remain, the finest ones are used: the exponent is a limit
+_MOST_PAIRED = 3_000
+
+
+def structure_function(field: Sampled, order: int) -> tuple[Floats, Floats]:
+    r"""``S_o(h) = max |Delta_h^o f|`` over all places and axes, at steps ``h = 2^i`` and ``3 2^i`` spacings.
+
+    For a function that is Hölder of order r and no better, ``S_o(h)`` is of size ``h^min(r, o)``.
+
+    Args:
+        field: Values on a grid.
+        order: The o.
+
+    Returns:
+        Steps, descending, and sizes, each of shape ``(k,)``.
+    """
+    strides = sorted({c * 2**i for i in range(40) for c in (1, 3) if c * 2**i * order < field.n})
+    sizes = []
+    for stride in strides:
+        largest = 0.0
+        for axis in field.axes:
+            change = np.moveaxis(field.values, axis, 0)
+            for _ in range(order):
+                change = change[stride:] - change[:-stride]
+            largest = max(largest, float(np.max(np.abs(change))))
+        sizes.append(largest)
+    return np.array(strides[::-1]) * field.spacing, np.array(sizes[::-1])
+
+
+def pair_function(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """The modulus of continuity over pairs of scattered data: sizes at steps of half octaves, descending.
+
+    Args:
+        x: Points, shape ``(n, d)``; a random 3,000 of them if there are more.
+        y: Values, shape ``(n,)``.
+    """
+    if len(x) > _MOST_PAIRED:
+        chosen = np.random.default_rng(seed_for("pairs", n=len(x))).choice(len(x), _MOST_PAIRED, replace=False)
+        x, y = x[chosen], y[chosen]
+    first, second = np.triu_indices(len(x), 1)
+    distance = np.linalg.norm(x[first] - x[second], axis=1)
+    change = np.abs(y[first] - y[second])
+    edges = distance.max() * 2.0 ** -np.arange(0.0, math.log2(distance.max() / distance.min()), 0.5)
+    by_distance = np.argsort(distance)
+    distance, running = distance[by_distance], np.maximum.accumulate(change[by_distance])
+    return edges, np.asarray(running[np.searchsorted(distance, edges * (1 + 1e-12), side="right") - 1])
+
+
+def chosen(steps: Floats, above_noise: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The scales of the regression: 7 octaves at the fine end of what is above the noise, without the outermost."""
+    inner = above_noise & (steps <= steps[0] / COARSE * 1.001) & (steps >= steps[-1] * FINE * 0.999)
+    if not inner.any():
+        return np.asarray(inner)
+    return np.asarray(inner & (steps <= steps[inner].min() * SPAN * 1.001))
