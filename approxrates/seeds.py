@@ -73,19 +73,27 @@ def hash_words(seed: int, level: int, *index: NDArray[np.uint64]) -> NDArray[np.
     key = _key(seed, level)
     words: NDArray[np.uint64] | np.uint64 = key
     for coordinate in index:
-        rounds = coordinate * _GOLDEN
-        rounds += words
-        rounds = mix(rounds)
-        rounds += _GOLDEN
-        words = mix(rounds)
+        words = hash_further(words, coordinate)
     return np.asarray(words, dtype=np.uint64)
+
+
+def hash_further(words: NDArray[np.uint64] | np.uint64, coordinate: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Words of cells with one more coordinate, from those of :func:`hash_words` without it; shapes broadcast."""
+    rounds = coordinate * _GOLDEN
+    rounds += words
+    rounds = mix(rounds)
+    rounds += _GOLDEN
+    return mix(rounds)
 
 
 def hash_signs(seed: int, level: int, *index: NDArray[np.uint64]) -> NDArray[np.float64]:
     """A sign, +1.0 or -1.0, for each cell; arguments and shape as in :func:`hash_words`."""
-    words = hash_words(seed, level, *index)
-    words >>= np.uint64(63)
-    signs = words.astype(np.float64)
+    return signs_of_words(hash_words(seed, level, *index))
+
+
+def signs_of_words(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """A sign from the first bit of each word."""
+    signs = (words >> np.uint64(63)).astype(np.float64)
     signs *= -2.0
     signs += 1.0
     return signs

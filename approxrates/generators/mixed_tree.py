@@ -10,7 +10,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from approxrates.generators.base import (
     ROUND_UP,
@@ -30,13 +29,12 @@ from approxrates.generators.rounding import summation_units
 from approxrates.generators.signs import AllPlus, Words
 from approxrates.generators.tensor import product
 from approxrates.regularity import Regularity
-from approxrates.seeds import hash_sign, hash_signs, seed_for
+from approxrates.seeds import hash_further, hash_sign, hash_signs, hash_words, seed_for, signs_of_words
 from approxrates.target import Point, Target
 from approxrates.taylor import UNIT, TaylorModel, n_terms
 
 DEFAULT_LEVELS = {2: 32, 3: 20}
-_CHUNK = 4096
-_TABLE_BITS = 14  # levels with at most 2^14 cells keep their signs in a table of bytes
+_CHUNK = 1024  # points per pass: all levels of the last coordinate stay in the cache
 _SLACK = 1e-9  # 0.75 * 4 levels of 0.5 are 6 levels, whatever the rounding
 
 Levels = tuple[int, ...]
@@ -70,27 +68,14 @@ def weight_beyond(budget: float, smoothnesses: tuple[float, ...]) -> float:
     return total
 
 
-def level_number(level: Levels) -> int:
-    """One whole number per level of all coordinates."""
-    return sum(k << 8 * i for i, k in enumerate(level))
+def _intervals(x: Floats, finest: int) -> tuple[Words, Floats]:
+    """Number of the interval and value of its hat at levels ``0 .. finest``: two arrays ``(finest + 1, n)``.
 
-
-@functools.lru_cache(maxsize=4096)
-def _table(seed: int, level: Levels) -> NDArray[np.int8]:
-    """Signs of all cells of a coarse level, in row-major order."""
-    sides = [np.arange(1 << k, dtype=np.uint64) for k in level]
-    index = [a.ravel() for a in np.meshgrid(*sides, indexing="ij")]
-    return hash_signs(seed, level_number(level), *index).astype(np.int8)
-
-
-def _signs(seed: int, level: Levels, index: list[Words]) -> Floats | NDArray[np.int8]:
-    """Signs of cells, ``dim`` arrays ``(n,)`` -> ``(n,)``."""
-    if sum(level) > _TABLE_BITS:
-        return hash_signs(seed, level_number(level), *index)
-    number = index[0]
-    for j, k in zip(index[1:], level[1:], strict=True):
-        number = (number << np.uint64(k)) + j
-    return _table(seed, level).take(number.view(np.int64))
+    Interval j of level k has the number ``2^k + j``: one number for all intervals of all levels.
+    """
+    hat, walk = Hat(), cells(np.ascontiguousarray(x), 2, finest + 1)
+    pairs = [(index + np.uint64(1 << k), hat.values(share.copy())) for k, (index, share) in enumerate(walk)]
+    return np.stack([number for number, _ in pairs]), np.stack([values for _, values in pairs])
 
 
 @dataclass(frozen=True)
@@ -126,39 +111,57 @@ class MixedSum:
         """Seed of the hash: other signs than those of a tree of the same seed."""
         return seed_for("mixed tree", seed=self.seed)
 
+    @functools.cached_property
+    def rows(self) -> dict[Levels, Floats]:
+        """Heights in float64 by the levels of all coordinates but the last: one row over the levels of the last."""
+        grouped: dict[Levels, list[float]] = {}
+        for level, height in self.heights.items():
+            grouped.setdefault(level[:-1], []).append(float(height))
+        return {level: np.array(row) for level, row in grouped.items()}
+
     def evaluate(self, x: Floats) -> Floats:
         """Values at points of the cube, ``(n, dim) -> (n,)``."""
-        total, hat, key = np.zeros(len(x)), Hat(), self.key
-        heights = [(level, float(a)) for level, a in self.heights.items()]
+        total, last = np.zeros(len(x)), len(self.smoothnesses) - 1
         for start in range(0, len(x), _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            columns = np.where(x[rows] == 1.0, 0.0, x[rows]).T
-            # Each coordinate's cells and hats are found once per level, not once per combination of levels.
-            axes = [
-                [(index, hat.values(fraction.copy())) for index, fraction in cells(np.ascontiguousarray(c), 2, k + 1)]
-                for c, k in zip(columns, self.depths, strict=True)
-            ]
-            for level, height in heights:
-                places = [axis[k] for axis, k in zip(axes, level, strict=True)]
-                values = places[0][1] * height
-                for _, more in places[1:]:
-                    values *= more
-                values *= _signs(key, level, [index for index, _ in places])
-                total[rows] += values
+            part = total[start : start + _CHUNK]
+            columns = np.where(x[start : start + _CHUNK] == 1.0, 0.0, x[start : start + _CHUNK]).T
+            axes = [_intervals(c, k) for c, k in zip(columns, self.depths, strict=True)]
+            words: dict[Levels, Words] = {}
+            for level, heights in self.rows.items():
+                # All levels of the last coordinate at once: what the others contribute is the same for them.
+                numbers, hats = axes[last][0][: len(heights)], axes[last][1][: len(heights)]
+                values = hats * heights[:, None]
+                values *= signs_of_words(hash_further(self._words(words, level, axes), numbers))
+                for (_, others), k in zip(axes, level, strict=False):
+                    values *= others[k]
+                for row in values:
+                    part += row
         return total
+
+    def _words(self, known: dict[Levels, Words], level: Levels, axes: list[tuple[Words, Floats]]) -> Words:
+        """Words of the intervals of the first coordinates; those of fewer coordinates are kept in ``known``."""
+        if level not in known:
+            number = axes[len(level) - 1][0][level[-1]]
+            first = len(level) == 1
+            known[level] = (
+                hash_words(self.key, 0, number) if first else hash_further(self._words(known, level[:-1], axes), number)
+            )
+        return known[level]
 
     def exact(self, point: Point) -> Fraction:
         """Value at a point of rationals."""
         axes, hat = [], Hat()
         for c, finest in zip(point, self.depths, strict=True):
             shares = [divmod(c.numerator << k, c.denominator) for k in range(finest + 1)]
-            axes.append([(j, hat.exact(Fraction(rest, c.denominator))) for j, rest in shares])
+            axes.append(
+                [((1 << k) + j, hat.exact(Fraction(rest, c.denominator))) for k, (j, rest) in enumerate(shares)]
+            )
         total, key = Fraction(0), self.key
         for level, height in self.heights.items():
             places = [axis[k] for axis, k in zip(axes, level, strict=True)]
             value = math.prod((v for _, v in places), start=height)
             if value:
-                total += hash_sign(key, level_number(level), *(j for j, _ in places)) * value
+                total += hash_sign(key, 0, *(number for number, _ in places)) * value
         return total
 
     def rounding(self) -> float:
@@ -205,7 +208,7 @@ class MixedModel:
             a = float(height)
             factors = [axis[k] for axis, k in zip(axes, place, strict=True)]
             added, lost = product([(mid, slope, None, None) for _, mid, slope in factors])
-            terms += added * (_signs(key, place, [j for j, _, _ in factors]) * a)
+            terms += added * (hash_signs(key, 0, *(number for number, _, _ in factors)) * a)
             if lost is not None:
                 remainder += a * lost
             sizes += a
@@ -220,14 +223,14 @@ class MixedModel:
         return TaylorModel(dim, terms, (remainder + 1.01 * UNIT * rounding) * ROUND_UP)
 
     def _factors(self, i: int, level: int, centre: Floats, half: float) -> list[tuple[Words, Floats, Floats]]:
-        """For each known level of a coordinate: cell, value at the centre and half the change, all exact."""
+        """For each known level of a coordinate: interval, value at the centre and half the change, all exact."""
         result = []
         for k in range(min(level, self.total.depths[i] + 1)):
             scaled = centre * 2.0**k
             index = np.floor(scaled)
             share = scaled - index
             slope = np.where(share < 0.5, 2.0, -2.0) * (2.0**k * half)
-            result.append((index.astype(np.uint64), 1.0 - np.abs(2.0 * share - 1.0), slope))
+            result.append((index.astype(np.uint64) + np.uint64(1 << k), 1.0 - np.abs(2.0 * share - 1.0), slope))
         return result
 
     def _reach(self, i: int, axis: list[tuple[Words, Floats, Floats]]) -> Floats | float:
