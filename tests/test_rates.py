@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-from coverage_table import SIZES, simulate
 from scipy import stats
 
+from approxrates.calibration.coverage import SIZES, simulate
 from approxrates.rates import Rate, compare_rates, fit_rate
 from approxrates.rates.cells import cell_centres, size_means
 from approxrates.rates.intervals import half_width, quantile, standard_error

@@ -50,9 +50,9 @@ def checked(
         raise ValueError(f"statistic must be one of {', '.join(STATISTICS)}. Got {statistic!r}.")
     power = _number("log_power", log_power, "1.0")
     known = None if floor is None else _number("floor", floor, "1e-7")
-    if known is not None and not 0 <= known < np.nanmin(cube, initial=np.inf):
+    if known is not None and not 0 <= known < np.nanmax(cube, initial=0.0):
         raise ValueError(
-            f"floor must be non-negative and below the smallest error, {np.nanmin(cube):g}. Got {known:g}. "
+            f"floor must be non-negative and below the largest error, {np.nanmax(cube, initial=0.0):g}. Got {known:g}. "
             "Leave it out to have it fitted."
         )
     flags = np.zeros(cube.shape, dtype=bool)

@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike
 
 from approxrates.rates.base import Rate
 from approxrates.rates.cells import Data, best_below_median, checked, known_centres, size_means
-from approxrates.rates.choice import CHOICE_FROM, LawChoice, choose
+from approxrates.rates.choice import BROKEN_FROM, CHOICE_FROM, LawChoice, choose
 from approxrates.rates.estimate import FLOOR_FROM, MIN_SIZES, Estimate, estimate
 from approxrates.rates.forecast import Fitted, fitted
 from approxrates.rates.intervals import Array, Mask
+from approxrates.rates.powerlaw import fit_law
 from approxrates.rates.segments import last_segment
 from approxrates.rates.shapes import fit_shape
 from approxrates.rates.verdicts import (
@@ -86,8 +87,21 @@ def fit_rate(
     rate = _fitted(data, statistic)
     if data.cube.shape[2] < 2:
         return rate
-    best = rate if statistic == "best" else _fitted(data, "best")
-    return replace(rate, best=(best.value, *best.interval)) if math.isfinite(best.value) else rate
+    return replace(rate, best=_best_over_seeds(data, rate))
+
+
+def _best_over_seeds(data: Data, rate: Rate) -> tuple[float, float, float] | None:
+    """Exponent and interval of the best over seeds, by the law that was chosen for ``rate``."""
+    if rate.statistic == "best":
+        return (rate.value, *rate.interval) if math.isfinite(rate.value) else None
+    logs, noise, _ = known_centres(data, "best")
+    kept = data.allowed & np.isfinite(logs).any(axis=0)
+    if kept.sum() < (BROKEN_FROM if rate.model == "broken" else MIN_SIZES):
+        return None
+    curve = _Curve(data.sizes, logs, noise, data.log_power, data.floor)
+    found = curve.broken(kept) if rate.model == "broken" else _settle(curve, kept)
+    found, _ = _despite_best(found, best_below_median(data.sizes, data.cube, found.used))
+    return (found.value, *found.interval)
 
 
 def _fitted(data: Data, statistic: str) -> Rate:
@@ -105,7 +119,7 @@ def _fitted(data: Data, statistic: str) -> Rate:
     choice = _choice(curve, kept, found)
     model = "power"
     if choice.chosen == "broken" and choice.decided:
-        found, model = last_segment(sizes, logs, noise, kept, data.log_power), "broken"
+        found, model = curve.broken(kept), "broken"
     elif choice.chosen == "stretched-exponential" and choice.decided:
         model = "stretched-exponential"
     asymptotic = model != "stretched-exponential" and _asymptotic(curve, found)
@@ -137,6 +151,19 @@ class _Curve:
         """The power law on the sizes kept."""
         return estimate(self.sizes, self.logs, self.noise, kept, self.log_power, self.floor)
 
+    def broken(self, kept: Mask) -> Estimate:
+        """The last segment of the broken law on the sizes kept."""
+        return last_segment(self.sizes, self.logs, self.noise, kept, self.log_power)
+
+    def exponent(self, kept: Mask, found: Estimate) -> float:
+        """Exponent of the mean curve on other sizes, with the kind of floor that an estimate has."""
+        x, cells = np.log(self.sizes[kept]), self.logs[:, kept]
+        mean = size_means(cells[np.isfinite(cells).any(axis=1)])[:1]
+        free = found.floor > 0 and not found.floor_known and len(x) >= FLOOR_FROM
+        known = math.log(found.floor) if found.floor > 0 else -math.inf
+        law = fit_law(x, mean, self.log_power * np.log(x), free_floor=free, log_floor=known)
+        return float(law.exponents[0])
+
 
 def _settle(curve: _Curve, kept: Mask) -> Estimate:
     """Leaves out small sizes until the local slope no longer drifts, or no more can be spared."""
@@ -161,20 +188,20 @@ def _may_drop(sizes: Array, found: Estimate) -> bool:
 
 
 def _choice(curve: _Curve, kept: Mask, found: Estimate) -> LawChoice:
-    """The law of the sizes in the asymptotic range if they are enough to compare laws, else of all sizes."""
-    judged = found.kept if found.kept.sum() >= CHOICE_FROM else kept
-    return choose(curve.sizes[judged], curve.logs[:, judged], curve.log_power, curve.floor)
+    """The law of all sizes if it has a break or nothing was left out; else of the asymptotic range, if long enough."""
+    of_all = choose(curve.sizes[kept], curve.logs[:, kept], curve.log_power, curve.floor)
+    rest = found.kept
+    if (rest == kept).all() or rest.sum() < CHOICE_FROM or (of_all.chosen == "broken" and of_all.decided):
+        return of_all
+    return choose(curve.sizes[rest], curve.logs[:, rest], curve.log_power, curve.floor)
 
 
 def _asymptotic(curve: _Curve, found: Estimate) -> bool:
     """Whether no drift is left and the exponent stays when the smallest size used is left out."""
     if found.used.sum() <= MIN_SIZES or drifts(found):
         return False
-    if math.isfinite(found.break_at):
-        other = curve.estimate(_without_smallest(found.used))
-    else:
-        other = curve.estimate(_without_smallest(found.kept))
-    return abs(other.value - found.value) <= max(DRIFT, found.half_width)
+    other = curve.exponent(_without_smallest(found.kept), found)
+    return abs(other - found.value) <= max(DRIFT, found.half_width)
 
 
 def _stretched(curve: _Curve, kept: Mask) -> Fitted:

@@ -33,7 +33,7 @@ SEGMENT = 4
 """Sizes that the last segment of a broken law must hold, and that the rate after the break is read from."""
 GAMMAS = (0.05, 2.0)
 """Range of ``gamma``; towards 0 the stretched exponential becomes a power law."""
-_GRID, _ZOOMS = 41, 5
+_GRID, _ZOOMS = 25, 5
 _ROBUST_FROM = 6
 
 
