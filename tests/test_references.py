@@ -375,3 +375,26 @@ def test_references_leave_the_ids_of_other_runs_alone():
         "construction": {"name": "interpolation", "n_params": 10},
         "recipe": {"target": spec["recipe"]["target"], "construction": 1, "error": spec["recipe"]["error"]},
     }
+
+
+def test_references_are_drawn_as_grey_lines_without_marks_and_named_by_what_differs(tmp_path):
+    records = study().run(tmp_path, progress=False)
+    ax = ar.plot_rates(records)
+    fits = [line for line in ax.get_lines() if len(line.get_xdata()) == 60]
+    assert len(fits) == 3
+    assert {line.get_color() for line in fits} == {"#444444"}
+    marked = [line for line in ax.get_lines() if line.get_marker() not in (" ", "None", None)]
+    drawn = [line for line in marked if len(line.get_xdata())]
+    assert drawn == []
+    texts = " ".join(t.get_text() for t in ax.texts)
+    assert "graded spline, grading = 2" in texts
+    assert "point" not in texts
+
+
+def test_only_families_that_differ_in_the_column_are_contrasted(tmp_path):
+    records = study().run(tmp_path, progress=False)
+    assert len(records.compare("method")) == 0
+    options = records.compare("method_options")
+    assert {(a, b) for a, b in zip(options["a"], options["b"], strict=True)} == {
+        ("grading=2, point=0.5", "grading=4, point=0.5")
+    }

@@ -97,12 +97,23 @@ def family_names(families: Sequence[FamilyCurve]) -> list[str]:
         built = family.method != "train"
         head = readable(family.key.get("construction") or "construction") if built else family.activation
         extra = [
-            _SHORT.get(c, "{}").format(_value(family.key.get(c)))
+            _told_apart(family, families) if c == "method_options" else _SHORT.get(c, "{}").format(_value(value))
             for c in shown["construct" if built else "train"]
-            if family.key.get(c) not in (None, "")
+            if (value := family.key.get(c)) not in (None, "")
         ]
-        names.append(", ".join([head, *extra]))
+        names.append(", ".join(filter(None, [head, *extra])))
     return names
+
+
+def _told_apart(family: FamilyCurve, families: Sequence[FamilyCurve]) -> str:
+    """The options of a reference that differ among the families of its method: ``grading = 2``."""
+    own = target_options(family.key.get("method_options"))
+    others = [
+        target_options(f.key.get("method_options"))
+        for f in families
+        if f.key.get("construction") == family.key.get("construction")
+    ]
+    return ", ".join(f"{k} = {_value(v)}" for k, v in own.items() if any(o.get(k) != v for o in others))
 
 
 def _varying(keys: Sequence[Mapping[str, Any]]) -> list[str]:

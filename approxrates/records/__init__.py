@@ -136,6 +136,8 @@ class Records:
         contrasts = []
         for members in groups.values():
             for a, b in itertools.combinations(members, 2):
+                if a.key.get(column) == b.key.get(column):
+                    continue  # both constructed, or both references: columns that are set aside tell them apart
                 contrast = _contrast(a, b, column)
                 if contrast is not None:
                     contrasts.append({c: a.key.get(c) for c in shown} | contrast)
