@@ -33,7 +33,7 @@ from approxrates.seeds import hash_further, hash_sign, hash_signs, hash_words, s
 from approxrates.target import Point, Target
 from approxrates.taylor import UNIT, TaylorModel, n_terms
 
-DEFAULT_LEVELS = {2: 32, 3: 20}
+DEFAULT_LEVELS = {2: 28, 3: 16}
 _CHUNK = 1024  # points per pass: all levels of the last coordinate stay in the cache
 _SLACK = 1e-9  # 0.75 * 4 levels of 0.5 are 6 levels, whatever the rounding
 
@@ -296,7 +296,7 @@ def mixed_tree(
         dim: Input dimension d, 2 or 3.
         seed: Seed of the signs.
         smoothnesses: One number in ``(0, 1)`` per coordinate, the least of them ``smoothness``; by default all equal.
-        levels: The L, at most 48; by default 32 in d = 2 and 20 in d = 3. ``tail()`` is large for small r: a target is
+        levels: The L, at most 48; by default 28 in d = 2 and 16 in d = 3. ``tail()`` is large for small r: a target is
             its finite sum.
 
     Raises:
