@@ -96,7 +96,7 @@ def construct(
     typer.echo(network.describe())
     standing = "certified" if error.certified else "not certified"
     typer.echo(f"sup error in [{error.sup[0]:.6g}, {error.sup[1]:.6g}] ({error.method}, {standing})")
-    typer.echo(f"L2 error {error.l2:.6g}")
+    typer.echo(f"L2 error {error.l2:.6g}, give or take {error.l2_error:.1g}")
     if out is not None:
         network.save(out)
         typer.echo(f"saved: {out}")
