@@ -9,6 +9,11 @@ import typer
 from approxrates.cli import calibrations, studies, targets
 from approxrates.cli.base import app, parse_overrides
 
+_PACKAGES = (
+    *("torch", "numpy", "scipy", "scikit-learn", "matplotlib"),
+    *("pandas", "pydantic", "python-flint", "safetensors"),
+)
+
 __all__ = ["app", "calibrations", "parse_overrides", "studies", "targets"]
 
 
