@@ -156,6 +156,19 @@ def test_rough_derivatives_are_sampled():
     assert abs(error.seminorm - 1.5 / math.sqrt(2)) <= error.seminorm_error < 0.01
 
 
+@pytest.mark.parametrize("smoothness", [1.25, 1.5, 1.75, 2.5, 3.5])
+def test_weierstrass_functions_have_the_seminorm_of_their_orthogonal_terms(smoothness):
+    """The derivative is a sum of cosines of different whole frequencies 2^n and heights 2 pi 2^(n (1 - r))."""
+    covered = []
+    truth = 2 * math.pi * math.sqrt(sum(2.0 ** (2 * n * (1 - smoothness)) for n in range(40)) / 2)
+    zero = ar.Network((Layer(np.zeros((1, 1)), np.zeros(1), ("identity",)),))
+    for seed in range(5):
+        error = sobolev_error(zero, ar.load_target("weierstrass", smoothness=smoothness, dim=1, seed=seed))
+        covered.append(abs(error.seminorm - truth) <= error.seminorm_error)
+        assert error.seminorm_error < 0.02 * truth
+    assert all(covered)
+
+
 def test_splines_are_measured_too_and_a_network_of_the_same_function_has_the_same_error():
     t = np.linspace(0, 1, 6)
     spline = Approximant("spline", 1, 6, lambda x: np.interp(x[:, 0], t, t**2), (t, t**2))
