@@ -33,10 +33,10 @@ def measure_smoothness(
 
     ``structure``: the slope of ``log max |Delta_h^o f|`` against ``log h``. ``leaders``: the slope of the largest
     wavelet leader against the scale. Both see a grid: all of the cube in d = 1, 2; in d > 2 random segments, where
-    roughness at single points is missed. Left out are the outermost scales and sizes within a factor of 100 of the
-    noise; structure functions use 7 octaves at the fine end of the rest. The order rises from 2 until it exceeds the
-    slope by 1/2, at most to 6; a function that is smoother than can be seen is "at least" so smooth. For functions
-    declared ``holder-log`` the root of ``log(1/h)`` is divided out.
+    roughness at single points is missed. Left out are the outermost scales, and sizes within a factor of 8 of the noise
+    or 100 of rounding; structure functions use 7 octaves at the fine end of the rest. The order rises from 2 until it
+    exceeds the slope by 1/2, at most to 6; a function that is smoother than can be seen is "at least" so smooth. For
+    functions declared ``holder-log`` the root of ``log(1/h)`` is divided out.
 
     Args:
         target: A target, or a function ``(n, dim) -> (n,)``.
@@ -121,7 +121,7 @@ def _measured(
     else:
         steps, sizes = leaders.leader_function(field, order)
     height = float(np.max(np.abs(field.values)))
-    loud = sizes > 100.0 * (2.0**order * (_ROUNDING * height + noise))
+    loud = sizes > 2.0**order * (100.0 * _ROUNDING * height + 8.0 * noise)
     used = structure.chosen(steps, loud) if method == "structure" else leaders.chosen(loud, len(field.axes))
     if height > 0 and not np.any(sizes > 2.0**order * _ROUNDING * height):
         return _vanished(goal, known, method, order, steps, sizes)

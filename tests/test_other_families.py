@@ -1,0 +1,282 @@
+"""Powers, corners, Gaussian paths, Gevrey functions, compositions, ridges, radial functions and jumps: closed forms."""
+
+import math
+from fractions import Fraction
+
+import flint
+import numpy as np
+import pytest
+from scipy import special, stats
+
+import approxrates as ar
+from approxrates.catalogue import describe, families
+from approxrates.generators import GENERATORS
+from approxrates.generators.gaussian_paths import NodeSpline, normals, polygon_tail, stationary
+
+make = GENERATORS
+
+
+def ball(value):
+    return float(value.mid()) if isinstance(value, flint.arb) else float(value)
+
+
+@pytest.mark.parametrize(
+    ("family", "arguments", "point", "value"),
+    [
+        ("power", {"smoothness": 0.5, "centre": 0.25}, (0.5,), 0.5),
+        ("power", {"smoothness": 1.5, "shape": "plus", "centre": 0.5}, (0.25,), 0.0),
+        ("power", {"smoothness": 2.5, "shape": "endpoint"}, (0.25,), 2.0**-5),
+        ("power", {"smoothness": 0.5, "dim": 2, "centre": 0.0}, (0.6, 0.8), 1.0),
+        ("corner", {}, (1.0, 1.0), 2 ** (1 / 3) * 0.5),
+        ("corner", {"smoothness": 0.5}, (0.0, 1.0), math.sqrt(0.5)),
+        ("gevrey", {}, (0.5,), math.exp(-2)),
+        ("gevrey", {"order": 1.5, "dim": 2}, (1.0, 0.5), math.exp(-5)),
+        ("gevrey", {"dim": 3}, (1.0, 0.0, 1.0), 0.0),
+    ],
+)
+def test_closed_forms_take_their_known_values(family, arguments, point, value):
+    target = make[family](**arguments)
+    assert target(np.array([point]))[0] == pytest.approx(value, abs=1e-15)
+    assert ball(target.exact([point])[0]) == pytest.approx(value, abs=1e-15)
+
+
+def test_the_corner_function_is_harmonic():
+    target, h = make["corner"](), 1e-3
+    x = 0.1 + 0.8 * np.random.default_rng(0).random((50, 2))
+    shifts = h * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
+    laplacian = (sum(target(x + s) for s in shifts) - 4 * target(x)) / h**2
+    assert np.abs(laplacian).max() < 1e-3
+
+
+@pytest.mark.parametrize("r", [0.4, 1.4, 2.4, 3.4])
+@pytest.mark.parametrize("shape", ["abs", "plus", "endpoint"])
+def test_the_radius_of_a_power_is_its_holder_constant(r, shape):
+    # The derivative in closed form, on both sides of the singular point; the bound is attained there.
+    target = make["power"](smoothness=r, shape=shape, **({} if shape == "endpoint" else {"centre": 0.5}))
+    m0 = math.floor(r)
+    factor = math.prod(r - i for i in range(m0))
+    t = np.concatenate([-np.geomspace(1e-6, 0.5, 60)[::-1], [0.0], np.geomspace(1e-6, 0.5, 60)])
+    side = {"abs": np.sign(t) ** m0, "plus": t > 0, "endpoint": t >= 0}[shape]
+    derivative = factor * np.abs(t) ** (r - m0) * side
+    keep = t >= 0 if shape == "endpoint" else t < 9
+    gaps = np.abs(np.subtract.outer(t[keep], t[keep])) + np.eye(keep.sum())
+    quotients = np.abs(np.subtract.outer(derivative[keep], derivative[keep])) / gaps ** (r - m0)
+    assert 0.999 * target.regularity.radius < quotients.max() <= target.regularity.radius
+
+
+def test_normal_numbers_are_normal_and_depend_on_seed_and_stream():
+    draws = normals(3, 0, (20_000,))
+    assert stats.kstest(draws, "norm").pvalue > 1e-3
+    assert np.array_equal(draws, normals(3, 0, (20_000,)))
+    assert abs(np.corrcoef(draws, normals(3, 1, (20_000,)))[0, 1]) < 0.03
+    assert abs(np.corrcoef(draws, normals(4, 0, (20_000,)))[0, 1]) < 0.03
+
+
+def test_circulant_embedding_gives_the_covariance_asked_for():
+    lags = np.minimum(np.arange(16), 16 - np.arange(16))
+    covariances = np.exp(-lags / 3.0)
+    fields = np.array([stationary(covariances, seed) for seed in range(4_000)])
+    measured = fields.T @ fields / len(fields)
+    expected = np.array([np.roll(covariances, i) for i in range(16)])
+    assert np.abs(measured - expected).max() < 5 * math.sqrt(2 / len(fields))
+    with pytest.raises(ValueError, match="positive definite"):
+        stationary(np.where(lags == 0, 1.0, np.where(lags == 1, -1.0, 0.0)), 0)
+
+
+@pytest.mark.parametrize("hurst", [0.2, 0.5, 0.8])
+def test_a_brownian_path_has_the_variogram_of_its_exponent(hurst):
+    # Mean squared increments over 12 paths; their own spread is taken from the paths.
+    for lag in (2.0**-10, 2.0**-6):
+        squares = []
+        for seed in range(12):
+            path = make["brownian"](smoothness=hurst, seed=seed)
+            x = np.arange(0.0, 1.0 - lag, max(lag / 2, 2.0**-9))
+            squares.append(np.mean((path(x + lag) - path(x)) ** 2) / lag ** (2 * hurst))
+        assert abs(np.mean(squares) - 1.0) < 5 * np.std(squares) / math.sqrt(12)
+        assert np.std(squares) < 0.5
+
+
+def test_brownian_motion_is_its_limit_at_time_one():
+    ends = [make["brownian"](smoothness=0.5, seed=seed)(np.array([0.0, 0.5, 1.0])) for seed in range(60)]
+    starts, middles, finals = np.array(ends).T
+    assert np.all(starts == 0)
+    assert stats.kstest(finals, "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(middles, finals - middles)[0, 1]) < 0.45
+
+
+def test_fewer_levels_are_the_polygon_of_the_same_path():
+    fine, coarse = (make["brownian"](smoothness=0.5, seed=1, levels=n) for n in (16, 5))
+    nodes = np.arange(33) / 32
+    assert np.array_equal(fine(nodes), coarse(nodes))
+    assert np.allclose(coarse(nodes[:-1] + 1 / 64), (coarse(nodes[:-1]) + coarse(nodes[1:])) / 2, atol=1e-15)
+
+
+@pytest.mark.parametrize(("nu", "dim"), [(0.5, 1), (1.5, 1), (0.5, 2), (1.5, 2)])
+def test_a_matern_field_has_the_variogram_of_its_covariance(nu, dim):
+    lag, length = 2.0**-5, 0.1
+    z = math.sqrt(2 * nu) * lag / length
+    expected = 2 * (1 - 2 ** (1 - nu) / special.gamma(nu) * z**nu * special.kv(nu, z))
+    squares = []
+    for seed in range(16):
+        field = make["matern"](smoothness=nu, dim=dim, seed=seed)
+        x = np.random.default_rng(seed).integers(0, 248, (2_000, dim)) / 256.0
+        step = lag * np.eye(dim)[-1]
+        squares.append(np.mean((field(x + step) - field(x)) ** 2) / expected)
+    assert abs(np.mean(squares) - 1.0) < 5 * np.std(squares) / 4 + (0.02 if nu > 1 else 0.0)
+    assert np.std(squares) < 0.5
+
+
+@pytest.mark.parametrize("order", [2, 4])
+def test_node_splines_are_the_b_splines_of_scipy(order):
+    from scipy.interpolate import BSpline
+
+    levels = 3
+    coefficients = np.round(np.random.default_rng(0).standard_normal(2**levels + order - 1), 3)
+    knots = (np.arange(len(coefficients) + order) - (order - 1)) * 2.0**-levels
+    spline = BSpline(knots, coefficients, order - 1)
+    x = np.linspace(0, 1, 201)
+    assert np.allclose(NodeSpline(order, levels, coefficients).evaluate(x[:, None]), spline(x), atol=1e-13)
+
+
+def test_the_tail_of_a_path_holds_for_draws_and_is_not_idle():
+    ratios = []
+    for seed in range(10):
+        fine, coarse = (make["brownian"](smoothness=0.5, seed=seed, levels=n) for n in (16, 6))
+        x = np.arange(2**16 + 1) / 2**16
+        ratios.append(np.max(np.abs(fine(x) - coarse(x))) / coarse.tail())
+    assert max(ratios) <= 1.0
+    assert min(ratios) > 0.1
+
+
+def test_the_tail_is_the_sum_of_its_quantiles():
+    # Odds 2^k 2^(k - 4 + 1) 10^6 at level k, by direct summation.
+    terms = [math.sqrt(2 * math.log(2.0 ** (2 * k - 3) * 1e6)) * 2.0 ** (-k / 2) for k in range(4, 400)]
+    assert polygon_tail(4, lambda k: 2.0**-k) == pytest.approx(math.fsum(terms), rel=1e-9)
+    assert polygon_tail(4, lambda k: 1.0) == math.inf
+
+
+@pytest.mark.parametrize("dim", [2, 5])
+def test_a_ridge_is_constant_across_its_direction(dim):
+    target = make["ridge"](smoothness=0.5, dim=dim, seed=3, direction=[1.0] * dim)
+    x = np.random.default_rng(0).integers(1, 2**20, (50, dim)) / 2.0**21
+    moved = x.copy()
+    moved[:, 0] += 2.0**-10
+    moved[:, 1] -= 2.0**-10
+    assert target.exact(list(np.abs(x)))[0] == target.exact([tuple(np.sort(x[0]))])[0]
+    same = (moved >= 0).all(axis=1)
+    assert target.exact(list(x[same])) == target.exact(list(moved[same]))
+
+
+def test_a_ridge_in_one_variable_is_its_tree():
+    for r in (0.5, 1.5):
+        target = make["ridge"](smoothness=r, seed=3, direction=[2.0])
+        flipped = make["ridge"](smoothness=r, seed=3, direction=[-0.5])
+        x = np.arange(1, 200) / 256.0
+        assert np.array_equal(target(x), flipped(1.0 - x))
+
+
+def test_random_directions_have_full_support_and_differ():
+    forms = [make["ridge"](smoothness=0.5, dim=9, seed=s).evaluate.__self__.form for s in range(3)]
+    assert all(0.5 < float(min(f.weights)) / float(max(f.weights)) <= 1 for f in forms)
+    assert all(sum(f.weights) == 1 for f in forms)
+    assert len({f.direction for f in forms}) == 3
+
+
+def test_a_radial_function_depends_on_the_distance_only():
+    target = make["radial"](smoothness=0.5, dim=2, seed=1)
+    assert (
+        len(set(target.exact([(Fraction(3, 5), Fraction(4, 5)), (Fraction(4, 5), Fraction(3, 5)), (1, 0), (0, 1)])))
+        == 1
+    )
+
+
+def test_a_composition_is_the_nesting_of_its_nodes():
+    target = make["compositional"](smoothness=0.25, dim=8, seed=2, levels=6)
+    tree = target.evaluate.__self__
+    assert len(tree.nodes) == 7
+
+    def value(node, point):
+        if node > 7:
+            return point[node - 8]
+        pair = [value(2 * node, point), value(2 * node + 1, point)]
+        if node < 4:
+            pair = [Fraction(1, 2) + tree.factor * v for v in pair]
+        assert all(0 <= v <= 1 for v in pair)
+        return tree.nodes[node - 1].exact([tuple(pair)])[0]
+
+    rng = np.random.default_rng(0)
+    points = [tuple(Fraction(int(n), 97) for n in rng.integers(0, 98, 8)) for _ in range(10)]
+    assert target.exact(points) == [value(1, p) for p in points]
+
+
+def test_the_nodes_of_a_composition_are_different_trees_with_the_root_of_the_exponent():
+    tree = make["compositional"](smoothness=0.25, dim=4).evaluate.__self__
+    assert {n.regularity.smoothness for n in tree.nodes} == {0.5}
+    assert len({n.key for n in tree.nodes}) == 3
+
+
+def test_steps_jump_at_their_places_and_nowhere_else():
+    target = make["jump"](seed=4, jumps=5)
+    places = target.evaluate.__self__.places
+    assert len(places) == 5
+    for i, place in enumerate(places):
+        below, at = target.exact([place - Fraction(1, 2**40), place])
+        assert (below, at) == (i % 2, (i + 1) % 2)
+
+
+def test_horizon_functions_have_half_a_derivative_in_l2():
+    # ||f(. + h) - f||_2^2 along the last coordinate is h where both points are inside: the edge is crossed once.
+    target = make["jump"](dim=2, seed=1)
+    for h in (2.0**-4, 2.0**-7):
+        x = np.random.default_rng(0).random((200_000, 2)) * [1.0, 1.0 - h]
+        measured = np.mean((target(x + np.array([0.0, h])) - target(x)) ** 2) * (1 - h)
+        assert measured == pytest.approx(h, rel=0.05)
+
+
+def test_the_edge_of_a_horizon_stays_inside():
+    x = np.linspace(0, 1, 4001)
+    for seed in range(5):
+        target = make["jump"](dim=2, seed=seed, edge=1.2)
+        assert not target(np.stack([x, np.full_like(x, 3 / 32)], axis=1)).any()
+        assert target(np.stack([x, np.full_like(x, 27 / 32 + 1e-9)], axis=1)).all()
+
+
+def test_only_jumps_make_the_sup_norm_senseless():
+    for name in families():
+        claims = describe(name)
+        target = ar.load_target(name, smoothness=claims.smoothness.values[0], dim=claims.dims[0])
+        assert target.regularity.is_continuous is (name != "jump")
+
+
+@pytest.mark.parametrize(
+    ("family", "arguments", "error", "message"),
+    [
+        ("power", {"smoothness": 1.0}, ValueError, "must not be an integer"),
+        ("power", {"smoothness": 0.5, "shape": "cusp"}, ValueError, "shape must be one of abs, plus, endpoint"),
+        ("power", {"smoothness": 0.5, "shape": "plus", "dim": 2}, ValueError, "must be abs"),
+        ("power", {"smoothness": 0.5, "centre": 2.0}, ValueError, "centre must be between 0 and 1"),
+        ("power", {"smoothness": 0.5, "centre": "left"}, TypeError, "centre must be a number"),
+        ("power", {"smoothness": 0.5, "shape": "endpoint", "centre": 0.5}, ValueError, "centre must be 0"),
+        ("corner", {"dim": 3}, ValueError, "dim must be between 2 and 2"),
+        ("gevrey", {"order": 1.0}, ValueError, "between 1.1 and 8"),
+        ("gevrey", {"order": "two"}, TypeError, "order must be a number"),
+        ("brownian", {"smoothness": 1.5}, ValueError, "between 0 and 1"),
+        ("brownian", {"smoothness": 0.5, "levels": 17}, ValueError, "levels must be between 1 and 16"),
+        ("matern", {"smoothness": 0.5, "length": 1.0}, ValueError, "length must be between"),
+        ("matern", {"smoothness": 0.5, "length": True}, TypeError, "length must be a number"),
+        ("compositional", {"smoothness": 0.5, "dim": 6}, ValueError, "power of two"),
+        ("ridge", {"smoothness": 0.5, "dim": 2, "direction": [1.0]}, ValueError, "direction must be dim=2"),
+        ("ridge", {"smoothness": 0.5, "dim": 2, "direction": [0.0, 0.0]}, ValueError, "not all 0"),
+        ("ridge", {"smoothness": 0.5, "direction": "x"}, TypeError, "list of numbers"),
+        ("ridge", {"smoothness": 0.5, "direction": ["x"]}, TypeError, "must hold numbers"),
+        ("radial", {"smoothness": 1.5}, ValueError, "between 0 and 1"),
+        ("jump", {"smoothness": 1.0}, ValueError, "smoothness of jump must be 0.5"),
+        ("jump", {"dim": 2, "edge": 0.5}, ValueError, "edge must be between 1 and 6"),
+        ("jump", {"jumps": 0}, ValueError, "jumps must be between 1 and 64"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_arguments_out_of_range_are_refused_in_one_line(family, arguments, error, message):
+    with pytest.raises(error, match=message) as caught:
+        make[family](**arguments)
+    assert "\n" not in str(caught.value)
