@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -267,7 +267,7 @@ def mixed_tree(
     smoothness: float,
     dim: int = 2,
     seed: int = 0,
-    smoothnesses: list[float] | None = None,
+    smoothnesses: Sequence[float] | None = None,
     levels: int | None = None,
 ) -> Target:
     r"""A random tensor Faber sum: mixed Hölder smoothness ``r = smoothness``, and not better.
