@@ -329,6 +329,16 @@ def test_float_values_of_any_bump_and_base_are_within_the_proven_error(order, ba
     )
 
 
+@pytest.mark.parametrize(("order", "base", "level"), [(2, 3, 39), (4, 6, 23), (4, 3, 0), (8, 2, 4), (12, 2, 30)])
+def test_the_error_of_one_level_is_that_of_its_bump_and_of_the_place_in_its_cell(order, base, level):
+    """Without other levels no rounding of a sum hides an error of the bump or, in bases like 3, of the fraction."""
+    tree = BumpSum(SplineBump(order), base, 1, (*[Fraction(0)] * level, Fraction(1)), AllPlus(base, 1))
+    x = np.random.default_rng(order).random(400) ** 4  # small numbers have digits below 2^-53, where places are rounded
+    values = tree.evaluate(x[:, None])
+    worst = max(abs(tree.exact((Fraction(p),)) - Fraction(v)) for p, v in zip(x.tolist(), values.tolist(), strict=True))
+    assert Fraction(bump_sum_error(tree)) / 100 <= worst <= Fraction(bump_sum_error(tree))
+
+
 # Gradients
 
 
