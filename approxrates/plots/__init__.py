@@ -3,7 +3,7 @@
 from approxrates.plots.comparison import plot_comparison
 from approxrates.plots.error_map import plot_error_map
 from approxrates.plots.families import brief, by_target, family_names, readable, target_name, target_options
-from approxrates.plots.lower_curves import plot_sandwich
+from approxrates.plots.lower_curves import plot_sandwich, sandwich_runs
 from approxrates.plots.phase_diagram import is_easy, plot_phase_diagram
 from approxrates.plots.rate_curves import plot_rates
 from approxrates.plots.saving import drawn_numbers, save_figure
@@ -29,6 +29,7 @@ __all__ = [
     "rates_table_latex",
     "rates_table_markdown",
     "readable",
+    "sandwich_runs",
     "save_figure",
     "target_name",
     "target_options",

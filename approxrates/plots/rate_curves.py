@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from approxrates.plots.families import by_target, family_names, target_name
 from approxrates.plots.guides import draw_guides, trim_axis
 from approxrates.plots.labels import MIN_SIZE, EndLabel, place_end_labels
+from approxrates.plots.lower_curves import continuous_handle, draw_certified
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import Look, check_arguments, figure_of, looks, new_figure, small_labels, styled
 from approxrates.records.curves import FamilyCurve
@@ -44,7 +46,10 @@ def plot_rates(records: Records, x: str = "n_params", norm: str = "sup", ax: Axe
     Marks are medians over seeds and target draws, bars their quartiles; hollow marks are not used in the fit (floor,
     start of the curve, or a size at which a draw is missing); a ring round a mark says that the size is limited by
     optimisation. Lines are the fitted laws over the points used, pale and with "?" where the rate is
-    undetermined. Constructed families are thin and black. Thin grey guides have the slopes r/d and 2r/d.
+    undetermined. Constructed families are thin and black, reference methods dark grey lines without marks. Thin
+    light guides have the slopes r/d and 2r/d. Where certified lower curves are proved for the target and lie near the
+    errors, they are drawn thinly with their ground; the bound of the class for continuous weights is a dotted phase
+    line, which deep networks may cross.
 
     Args:
         records: Records of a study.
@@ -186,6 +191,7 @@ def _draw_panel(
         ends.append(_draw_curve(ax, family, shown, look))
         rows += _rows(family, shown, x, norm)
     start, stop = _limits(ax, families)
+    ends += draw_certified(ax, families, x, start, stop)
     if legend:
         _panel_legend(ax, families)
     first = max(float(m[np.isfinite(m)][0]) for m in map(medians, families))
@@ -203,6 +209,8 @@ def _draw_panel(
 
 def _draw_curve(ax: Axes, family: FamilyCurve, name: str, look: Look) -> EndLabel:
     """Marks, bars and fitted line of one family; returns the label for its end."""
+    if family.method == "reference":
+        look = dataclasses.replace(look, color="#444444", text="#444444", marker=" ")  # a line to hold others against
     low, middle, high = _quantiles(family.errors)
     sizes, used, built = family.sizes, used_sizes(family), family.method != "train"
     shown = np.isfinite(middle)
@@ -251,7 +259,7 @@ def _limits(ax: Axes, families: list[FamilyCurve]) -> tuple[float, float]:
     return start, stop
 
 
-def _note_handles(families: list[FamilyCurve]) -> list[Line2D]:
+def _note_handles(families: list[FamilyCurve], axes: list[Axes]) -> list[Line2D]:
     """Legend entries for the marks that occur."""
     plain: dict[str, Any] = {"color": "#555555", "ls": "none", "mew": 0.8}
     handles = []
@@ -263,12 +271,12 @@ def _note_handles(families: list[FamilyCurve]) -> list[Line2D]:
         handles.append(Line2D([], [], color="#555555", alpha=0.4, lw=1.3, label=NOTES["undetermined"]))
     if any(np.asarray(f.limited).any() for f in families):
         handles.append(Line2D([], [], marker="o", mfc="none", ms=7.5, label=NOTES["limited"], **plain | {"mew": 0.6}))
-    return handles
+    return handles + continuous_handle(axes)
 
 
 def _panel_legend(ax: Axes, families: list[FamilyCurve]) -> None:
     """Explains the marks in the lower left corner, which falling curves leave free."""
-    handles = _note_handles(families)
+    handles = _note_handles(families, [ax])
     if handles:
         ax.legend(
             handles=handles, loc="lower left", fontsize=6.5, borderaxespad=0.2, handletextpad=0.3, labelspacing=0.25
@@ -288,17 +296,22 @@ def _narrow_legend(ax: Axes, stop: float) -> None:
 
 def _figure_legend(panels: list[Axes], families: list[FamilyCurve]) -> None:
     """Explains the marks once, along the bottom edge of a figure of panels."""
-    handles = _note_handles(families)
-    if handles:
-        figure_of(panels[0]).legend(
+    handles = _note_handles(families, panels)
+    figure = figure_of(panels[0])
+    for columns in range(len(handles), 0, -1):
+        legend = figure.legend(
             handles=handles,
             loc="lower left",
-            ncols=len(handles),
-            fontsize=7,
+            ncols=columns,
+            fontsize=7 if columns == len(handles) else 6.5,
             borderaxespad=0.3,
             handletextpad=0.3,
-            columnspacing=1.6,
+            columnspacing=1.6 if columns == len(handles) else 1.0,
+            labelspacing=0.25,
         )
+        if legend.get_window_extent().width <= 0.985 * figure.bbox.width or columns == 1:
+            return
+        legend.remove()
 
 
 def _rows(family: FamilyCurve, name: str, x: str, norm: str) -> list[dict[str, Any]]:

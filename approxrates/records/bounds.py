@@ -32,6 +32,8 @@ BOUND_COLUMNS = (
     "replica",
     "n_params",
     "pieces",
+    "base",
+    "kappa",
     "curve",
     "bound",
     "error_upper",
@@ -216,12 +218,13 @@ def check_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
         upper = row.get("error_sup_upper")
         tree = tree_of(row) if row.get("status") == "ok" and upper is not None else None
         bounds = bounds_of(row, tree) if tree is not None else []
-        if not bounds:
+        if tree is None or not bounds:
             continue
         sharpest = max(bounds, key=lambda b: (b.value, -CURVES.index(b.curve)))
         assert upper is not None, "a run without an error has no tree"
         checked.append(
             {c: row.get(c) for c in BOUND_COLUMNS}
+            | {"base": tree.base, "kappa": tree.kappa}
             | {"curve": sharpest.curve, "bound": sharpest.value, "conditional": sharpest.conditional}
             | {"error_upper": float(upper), "certified": bool(row.get("certified", False))}
             | {"ratio": float(upper) / sharpest.value if sharpest.value > 0 else math.inf}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from approxrates.phase import PhasePoint, place, place_all
 from approxrates.rates import Rate, fit_rate
+from approxrates.records.bounds import CURVES, Tree, bounds_of, tree_of
 from approxrates.records.growth import depth_exponent, has_long_weights, is_known, number, saturation, slope
 from approxrates.records.optimisation import LIMITED_FALL, limited_by_refits
 from approxrates.regularity import Regularity
@@ -74,6 +75,9 @@ class FamilyCurve:
         certified: Whether all errors are proved; None if unknown.
         unlimited_rate: The rate if the errors at sizes limited by optimisation are upper bounds only, of what the
             networks can do; None where no size is limited.
+        tree: The random tree that the target is, if certified lower curves are proved for it.
+        lower: Certified lower bounds of the sup error by curve (``records.bounds.CURVES``), each of shape ``(k,)``: the
+            least over the runs of a size; NaN where it applies to none.
     """
 
     key: dict[str, Any]
@@ -97,6 +101,8 @@ class FamilyCurve:
     one_sided: NDArray[np.bool_] | None = None
     certified: bool | None = None
     unlimited_rate: Rate | None = None
+    tree: Tree | None = None
+    lower: Mapping[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
 
     @property
     def median(self) -> NDArray[np.float64]:
@@ -248,8 +254,18 @@ def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regular
         limited=limited_by_refits(bins, sizes, refits, lambda r: error_of(r, norm)),
         failed_fraction=failed, x=x, norm=norm, sample_exponent=slope(base, "n_samples"),
         exact_weights=has_long_weights(base), saturation=saturation(key, base), one_sided=one_sided,
-        certified=_certified(base),
+        certified=_certified(base), tree=tree_of(rows[0]), lower=_lower([bins[s] for s in sizes]),
     )  # fmt: skip
+
+
+def _lower(rows_by_size: list[list[Row]]) -> dict[str, NDArray[np.float64]]:
+    """Certified lower bounds at each size, by curve; only curves that apply somewhere."""
+    found = {curve: np.full(len(rows_by_size), np.nan) for curve in CURVES}
+    for i, rows in enumerate(rows_by_size):
+        trees = [(row, tree_of(row)) for row in rows if row.get("status") == "ok"]
+        for bound in (b for row, tree in trees if tree is not None for b in bounds_of(row, tree)):
+            found[bound.curve][i] = np.fmin(found[bound.curve][i], bound.value)
+    return {curve: values for curve, values in found.items() if np.isfinite(values).any()}
 
 
 def _certified(rows: list[Row]) -> bool | None:

@@ -14,7 +14,9 @@ from approxrates.plots import (
     plot_comparison,
     plot_phase_diagram,
     plot_rates,
+    plot_sandwich,
     plot_targets,
+    sandwich_runs,
     save_figure,
     target_options,
 )
@@ -32,6 +34,7 @@ FIGURES = (
     "comparison-start",
     "comparison-method",
     "phase-depth",
+    "sandwich",
     "targets",
 )
 """All figures that a report may draw, by file name without suffix."""
@@ -92,6 +95,9 @@ def draw_figures(records: Records, folder: Path) -> list[Drawn]:
     exponents = {round(f.depth_exponent, 2) for f in families if f.point is not None}
     if len(exponents) > 1 and max(exponents) > 0.05:
         draw(Drawn("phase-depth", "Phase diagram against depth", _DEPTH), lambda: plot_phase_diagram(records, "depth"))
+    runs = sandwich_runs(records)
+    if len(runs) and (runs["method"] == "train").any():
+        draw(Drawn("sandwich", "Between proved curves", _SANDWICH), lambda: plot_sandwich(records))
     targets = _targets(records)
     if targets:
         draw(Drawn("targets", "Targets", "The first draw of each target law."), lambda: plot_targets(targets))
@@ -108,12 +114,17 @@ _RATES = (
     "Medians over seeds and target draws with quartile bars, and the fitted law over the points used. Hollow points "
     "are not "
     "used in the fit; ringed points are limited by optimisation. Grey guides: r/d and 2r/d. Black: constructed "
-    "networks."
+    "networks; grey, without marks: reference methods."
 )
 _RATES_L2 = "The same runs in the L² norm, whose rates are not those of the phase diagram."
 _PAIRED = (
     "Difference of the rates and ratio of the errors at matched W, paired by target draw, with 95 % intervals. "
     "Filled: the interval excludes no difference."
+)
+_SANDWICH = (
+    "Single runs of networks with one hidden layer on Faber trees against their linear pieces. No piecewise-linear "
+    "function lies below the solid curve, whatever the signs of the tree; no interpolant on a dyadic grid lies above "
+    "the dashed one, a trained network may."
 )
 _DEPTH = (
     "The same places against the exponent a of depth ~ W^a: with piecewise-polynomial activations "

@@ -79,7 +79,10 @@ def summary_lines(records: Records) -> list[str]:
     """The study in a few sentences: where its families lie, what limits them, what failed."""
     families = records.families()
     placed = [f for f in families if f.point is not None and math.isfinite(f.point.normalised)]
-    lines = [] if any(_has_rate(f) for f in families) else [_nothing_line(records)]
+    bounds = bound_lines(records)
+    violated = any(line.startswith("**ALARM**") for line in bounds)
+    lines = bounds if violated else []
+    lines += [] if any(_has_rate(f) for f in families) else [_nothing_line(records)]
     for method, word in (("train", "trained"), ("construct", "constructed")):
         group = [f for f in placed if f.method == method and not is_easy(f)]
         if group:
@@ -99,11 +102,36 @@ def summary_lines(records: Records) -> list[str]:
         )
     if any(f.method == "train" and _has_rate(f) for f in families):
         lines.append(_optimisation_line(records))
+    lines += [] if violated else bounds
     frame = records.frame()
     bad = frame[frame["status"] != "ok"]
     why = f" ({_causes(bad)})" if len(bad) else ""
     lines.append(f"Runs without a usable network: {percent(len(bad), len(frame))}{why}.")
     return lines
+
+
+def bound_lines(records: Records) -> list[str]:
+    """Whether the runs on random trees respect the certified lower curves; violations first, and loudly."""
+    checked = [{str(k): v for k, v in row.items()} for row in records.check_bounds().to_dict("records")]
+    if not checked:
+        return []
+    bad = [row for row in checked if not row["ok"]]
+    nearest = min(bad or checked, key=lambda row: float(row["ratio"]))
+    place = f"{nearest['ratio']:.2g} times the bound by {nearest['curve']}."
+    if bad:
+        proof = "" if nearest["certified"] else " Its error is not certified, the likeliest flaw."
+        hashed = " The bound takes hashed signs for random ones." if nearest["conditional"] else ""
+        return [
+            f"**ALARM**: {percent(len(bad), len(checked))} runs on random trees lie below a certified lower curve, "
+            f"which no network can: an error, a count or a target is wrong. The worst is run "
+            f"`{str(nearest['run_id'])[:12]}` at {place}{proof}{hashed}"
+        ]
+    hashed_runs = sum(bool(row["conditional"]) for row in checked)
+    condition = f"; for {hashed_runs:,} of them it takes hashed signs for random ones" if hashed_runs else ""
+    return [
+        f"All {len(checked):,} runs on random trees lie above the certified lower curve that is sharpest for "
+        f"them{condition}. The closest is at {place}"
+    ]
 
 
 def _has_rate(family: FamilyCurve) -> bool:
@@ -192,7 +220,8 @@ def _rate_line(family: FamilyCurve, name: str) -> str:
     rate, point = family.rate, family.point
     if rate is None or not math.isfinite(rate.value):
         return f"**{name}**: no rate; it needs errors at four sizes or more, for every draw."
-    text = f"**{name}**: p = {rate.value:.2f} {_interval(rate.interval)}"
+    training = " of the training" if np.asarray(family.limited, dtype=bool).any() else ""
+    text = f"**{name}**: p{training} = {rate.value:.2f} {_interval(rate.interval)}"
     text += "" if rate.verdict == "determined" else " (undetermined)"
     reasons = list(rate.reasons) if rate.verdict != "determined" else []
     if point is not None and math.isfinite(point.normalised):
@@ -286,7 +315,7 @@ def _limit_lines(family: FamilyCurve, name: str) -> list[str]:
     limited = np.asarray(family.limited, dtype=bool)
     if limited.any():
         where = "at all sizes" if limited.all() else "at W = " + ", ".join(f"{s:,.0f}" for s in family.sizes[limited])
-        lines.append(f"{name} is limited by optimisation {where}.")
+        lines.append(f"{name} is limited by optimisation {where}.{_unlimited(family)}")
     failed = np.asarray(family.failed_fraction, dtype=float)
     if (failed > 0).any():
         worst = int(np.argmax(failed))
@@ -295,6 +324,21 @@ def _limit_lines(family: FamilyCurve, name: str) -> list[str]:
             f"{family.sizes[worst]:,.0f} ({100 * failed[worst]:.0f} %)."
         )
     return lines
+
+
+def _unlimited(family: FamilyCurve) -> str:
+    """The rate with the limited errors as upper bounds, where it tells something else than that of the training."""
+    rate, other = family.rate, family.unlimited_rate
+    if rate is None or other is None or not (math.isfinite(rate.value) and math.isfinite(other.value)):
+        return ""
+    inside = rate.interval[0] <= other.value <= rate.interval[1]
+    if inside and rate.verdict == other.verdict:
+        return ""
+    doubt = "" if other.verdict == "determined" else ", undetermined"
+    return (
+        f" With the errors there as upper bounds only, p = {other.value:.2f} {_interval(other.interval)}{doubt}; sizes "
+        "that were not fitted again may be limited too."
+    )
 
 
 def _interval(interval: tuple[float, float]) -> str:
