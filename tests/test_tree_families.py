@@ -411,3 +411,31 @@ def test_arguments_out_of_range_are_refused_in_one_line(family, arguments, error
     with pytest.raises(error, match=message) as caught:
         make[family](**arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("family", "smoothness", "dim"),
+    [
+        ("sparse_tree", 2.5, 2),
+        ("besov_tree", 2.7, 1),
+        ("single_scale", 3.0, 2),
+        ("needle", 2.5, 1),
+        ("lacunary", 3.0, 2),
+    ],
+)
+def test_gradients_are_limits_of_difference_quotients(family, smoothness, dim):
+    target = load_target(family, smoothness=smoothness, dim=dim, seed=1)
+    x, step = 0.01 + 0.98 * np.random.default_rng(0).random((300, dim)), 2.0**-16
+    slopes = target.gradient(x)
+    scale = np.abs(slopes).max()
+    assert scale > 0
+    for axis in range(dim):
+        ahead, behind = x.copy(), x.copy()
+        ahead[:, axis] += step
+        behind[:, axis] -= step
+        assert np.allclose(slopes[:, axis], (target(ahead) - target(behind)) / (2 * step), atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("family", ["sparse_tree", "besov_tree", "single_scale", "needle", "lacunary"])
+def test_functions_that_need_not_be_differentiable_have_no_gradient(family):
+    assert load_target(family, smoothness=0.8).gradient is None
