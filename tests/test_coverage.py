@@ -67,6 +67,8 @@ def test_a_plan_announces_the_width_that_comes_out(draws, k, seeds):
     halves = []
     for _ in range(30):
         errors = simulate(rng, draws=draws, sizes=sizes, seeds=seeds, bad=0.0, draw_sd=0.05 if draws > 1 else 0.0)
-        low, high = fit_rate(sizes, errors).interval
+        low, high = fit_rate(sizes, np.median(errors, axis=2, keepdims=True)).interval
         halves.append((high - low) / 2)
-    assert expected_half_width(sizes, draws, seeds, 0.25) == pytest.approx(np.median(halves), rel=0.3)
+    assert expected_half_width(sizes, draws, seeds, 0.25) == pytest.approx(
+        np.median(halves), rel=0.25 if draws > 1 else 0.4
+    )

@@ -108,11 +108,14 @@ def data_set(rng: Generator, options: Mapping[str, Any]) -> tuple[Array, NDArray
     spoils = {key: options[key] for key in ("missing", "limited", "limit") if key in options}
     law = {"seeds": 5, "bad": 0.0} | {key: value for key, value in options.items() if key not in spoils}
     sizes = law.pop("sizes", SIZES)
-    errors = simulate(rng, sizes=sizes, **law)
     longer = np.append(sizes, sizes[-1] * sizes[-1] / sizes[-2])
-    if law.get("bend"):  # the place of the break follows from the sizes
-        following = float("nan")
+    if law.get("bend"):  # the place of the break follows from the sizes: there is no next one
+        errors, following = simulate(rng, sizes=sizes, **law), float("nan")
+    elif law.get("draws") == 1:  # the forecast is for this target
+        errors = simulate(rng, sizes=longer, **law)
+        errors, following = errors[:, :-1], float(np.median(errors[0, -1]))
     else:
+        errors = simulate(rng, sizes=sizes, **law)
         following = float(np.median(simulate(rng, sizes=longer, **(law | {"draws": 1}))[0, -1]))
     return *spoil(rng, errors, **spoils), following
 
@@ -209,8 +212,11 @@ COVERAGE = Calibration(
         "says otherwise there are 8 sizes over two decades, 8 target draws whose slopes differ with standard deviation "
         ".05, and 5 seeds with standard deviation .25 of the log error. *covers* is the share of 95 % intervals that "
         "hold the truth, with its binomial interval; *covers best* the same for the best over seeds; *covers next "
-        "error* the share of prediction intervals that hold the error of a new draw at the next size; *half width "
-        "planned* what `study.plan()` announces. The first five settings are those of the bar."
+        "error* the share of prediction intervals that hold the error of a new draw (with one draw: of this target) at "
+        "the next size; *half width "
+        "planned* what `study.plan()` announces for clean data without a floor. Where a floor is simulated the scatter "
+        "of the seeds acts on it too, so that the best of them sees a lower floor than the one that is given as known. "
+        "The first five settings are those of the bar."
     ),
     repetitions=200,
     run=_run,
