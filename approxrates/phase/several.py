@@ -13,9 +13,10 @@ def place_all(points: Sequence[PhasePoint]) -> list[PhasePoint]:
     """Places of families that are looked at together: labels that do not survive Holm's correction are UNDECIDED.
 
     Of many families some get a label by chance. Holm's step-down procedure keeps the chance of one wrong label or more
-    below 5 % over all of them (2.5 % for each direction), however they depend on each other. Every family with tests
-    counts, labelled or not: those without a label were tested too. Labels that rest on no test (infinite smoothness,
-    laws without an exponent) are left as they are and do not count.
+    below 5 % over all of them, 2.5 % for each side. Whatever the dependence this is proved for claims of which each
+    family can make one; that a family may err to either side is covered for independent families (Shaffer 1980,
+    recalled). Every family with tests counts, labelled or not: those without a label were tested too. Labels that rest
+    on no test (infinite smoothness, laws without an exponent) are left as they are and do not count.
 
     Args:
         points: Places of single families, as of :func:`approxrates.phase.place`.
@@ -36,7 +37,7 @@ def place_all(points: Sequence[PhasePoint]) -> list[PhasePoint]:
         ['UNDECIDED', 'UNDECIDED']
 
     Reference:
-        Holm (1979), Scand. J. Statist. 6, 65-70.
+        Holm (1979), Scand. J. Statist. 6, 65-70; Shaffer (1980), Ann. Statist. 8, 1342-1347 (directions).
     """
     for point in points:
         if not isinstance(point, PhasePoint):
