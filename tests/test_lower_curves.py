@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from approxrates import theory
 from approxrates.plots import drawn_numbers, plot_rates, plot_sandwich, save_figure
-from approxrates.plots.lower_curves import CONTINUOUS, certified_curves
+from approxrates.plots.lower_curves import CONTINUOUS, _text, certified_curves
 from approxrates.records import records_from_table
+from approxrates.records.bounds import tree_of
 from approxrates.report.findings import bound_lines, summary_lines, target_findings
 
 LAWS = (0.25, 0.5, 0.75)
@@ -122,6 +123,21 @@ def test_rate_plots_say_what_a_curve_rests_on():
     assert "certified ≥ (bits; if hash is random)" in said
     assert CONTINUOUS in said
     assert not any("certified" in t for t in texts(plot_rates(records([r | {"target": "t"} for r in rows()])).figure))
+
+
+def test_labels_tell_true_random_signs_from_hashed_ones():
+    tree = tree_of({"parameters": {"name": "faber_tree", "smoothness": 0.5, "dim": 1, "signs": "stored"}})
+    last = 0.5 * 2 ** (-0.5 * 19)  # levels 0 ... 19 are stored
+    assert "true random signs" in _text("bits", tree, last)
+    assert "if hash is random" in _text("bits", tree, last / 2**0.5)
+    assert "random" not in _text("pieces", tree, last / 8)
+
+
+def test_bits_of_sparse_matrices_are_counted_dense():
+    table = [row | {"n_params_dense": 4 * row["n_params"]} for row in rows(laws=(0.25,))]
+    sizes, bounds = curves_of(table)["bits"]
+    assert sizes.tolist() == sorted({float(row["n_params"]) for row in table})
+    assert bounds == pytest.approx(theory.bits_lower_curve(4 * sizes, 64, 0.25))
 
 
 def test_the_lower_curve_is_a_guide_of_its_own_style():

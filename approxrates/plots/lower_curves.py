@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from approxrates.plots.guides import trim_axis
 from approxrates.plots.labels import EndLabel
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import OKABE_ITO, check_arguments, figure_of, new_figure, small_labels, styled
-from approxrates.records.bounds import FLOAT_BITS
+from approxrates.records.bounds import FLOAT_BITS, Tree
 from approxrates.records.curves import FamilyCurve
 
 if TYPE_CHECKING:
@@ -53,17 +54,23 @@ def certified_curves(families: list[FamilyCurve], x: str) -> list[tuple[str, Arr
         if not len(sizes):
             continue
         bounds = np.minimum.accumulate(bounds)
-        if curve == "bits" or x == "pieces":
+        law = _law(curve, x, tree)
+        # Bits are counted in dense matrices: by the weights that are not zero the bound is no function of the size.
+        if law is not None and (x == "pieces" or np.allclose(law(sizes), bounds, rtol=1e-9, atol=0.0)):
             sizes = np.unique(np.floor(np.geomspace(sizes[0], sizes[-1], 400)))
-            bounds = (
-                theory.free_knot_lower_curve(sizes, tree.smoothness, base=tree.base, kappa=tree.kappa)
-                if x == "pieces"
-                else theory.bits_lower_curve(
-                    sizes, FLOAT_BITS, tree.smoothness, dim=tree.dim, base=tree.base, kappa=tree.kappa
-                )
-            )
+            bounds = law(sizes)
         found.append((curve, sizes, bounds))
     return found
+
+
+def _law(curve: str, x: str, tree: Tree) -> Callable[[Array], Array] | None:
+    """A certified bound as a function of what the axis counts; None where it depends on more than that."""
+    options: dict[str, Any] = {"base": tree.base, "kappa": tree.kappa}
+    if curve == "pieces" and x == "pieces":
+        return lambda sizes: theory.free_knot_lower_curve(sizes, tree.smoothness, levels=tree.levels, **options)
+    if curve == "bits":
+        return lambda sizes: theory.bits_lower_curve(sizes, FLOAT_BITS, tree.smoothness, dim=tree.dim, **options)
+    return None
 
 
 def _near(families: list[FamilyCurve], curve: str) -> tuple[Array, Array]:
@@ -80,13 +87,12 @@ def _near(families: list[FamilyCurve], curve: str) -> tuple[Array, Array]:
     return np.array(sizes), np.array([least[size][0] for size in sizes])
 
 
-def _text(curve: str, families: list[FamilyCurve]) -> str:
-    """Label of a curve: what it rests on."""
-    tree = families[0].tree
-    assert tree is not None, "asked for trees only"
+def _text(curve: str, tree: Tree, least: float) -> str:
+    """Label of a curve: what it rests on, down to its least bound."""
     if curve == "pieces":
         return "certified ≥ (own pieces)"
-    return f"certified ≥ ({curve}; {'true random' if tree.stored else 'if hash is random'})"
+    level = round(math.log(tree.kappa / least) / (tree.smoothness * math.log(tree.base)))
+    return f"certified ≥ ({curve}; {'true random signs' if level < tree.stored else 'if hash is random'})"
 
 
 def draw_certified(ax: Axes, families: list[FamilyCurve], x: str, start: float, stop: float) -> list[EndLabel]:
@@ -102,7 +108,9 @@ def draw_certified(ax: Axes, families: list[FamilyCurve], x: str, start: float, 
         ax.plot(sizes, bounds, color=CERTIFIED, lw=0.6, ls=_DASHES[curve], zorder=1.8, gid="certified")
         low, high = ax.get_ylim()
         ax.set_ylim(min(low, float(bounds.min()) / 1.4), high)
-        ends.append(EndLabel(_text(curve, families), float(sizes[-1]), float(bounds[-1]), CERTIFIED))
+        tree = families[0].tree
+        assert tree is not None, "curves are those of a tree"
+        ends.append(EndLabel(_text(curve, tree, float(bounds.min())), float(sizes[-1]), float(bounds[-1]), CERTIFIED))
     _draw_continuous(ax, families, x, start, stop)
     return ends
 
