@@ -64,6 +64,54 @@ def test_the_radius_of_a_power_is_its_holder_constant(r, shape):
     assert 0.999 * target.regularity.radius < quotients.max() <= target.regularity.radius
 
 
+SMOOTH = [
+    ("power", {"smoothness": 1.5}),
+    ("power", {"smoothness": 2.5, "shape": "plus", "centre": 0.25}),
+    ("power", {"smoothness": 1.5, "dim": 3}),
+    ("corner", {"smoothness": 1.5}),
+    ("ridge", {"smoothness": 2.5, "dim": 4}),
+]
+
+
+@pytest.mark.parametrize(("family", "arguments"), SMOOTH)
+def test_gradients_are_limits_of_differences(family, arguments):
+    target = make[family](**arguments)
+    x, h = 0.05 + 0.9 * np.random.default_rng(0).random((100, target.dim)), 1e-6
+    steps = h * np.eye(target.dim)
+    differences = np.stack([(target(x + s) - target(x - s)) / (2 * h) for s in steps], axis=1)
+    assert np.abs(target.gradient(x) - differences).max() < 3e-3
+    assert np.isfinite(target.gradient(np.full((1, target.dim), 1 / 3))).all()
+
+
+def test_rough_functions_have_no_gradient():
+    assert all(make[name](smoothness=0.5).gradient is None for name in ("power", "corner", "ridge"))
+
+
+ROUNDED = [
+    *SMOOTH,
+    ("power", {"smoothness": 0.1}),
+    ("corner", {}),
+    ("gevrey", {"dim": 3, "order": 4.0}),
+    ("brownian", {"smoothness": 0.5}),
+    ("matern", {"smoothness": 1.5, "dim": 2}),
+    ("ridge", {"smoothness": 0.25, "dim": 6}),
+    ("radial", {"smoothness": 0.25, "dim": 6}),
+    ("compositional", {"smoothness": 0.5, "dim": 8}),
+]
+
+
+@pytest.mark.parametrize(("family", "arguments"), ROUNDED)
+def test_float_values_are_within_the_proven_error(family, arguments):
+    target = make[family](**arguments)
+    x = np.concatenate([np.random.default_rng(1).random((60, target.dim)), np.full((1, target.dim), 5e-324)])
+    with flint.ctx.workprec(192):
+        off = []
+        for exact, value in zip(target.exact(list(x)), target(x), strict=True):
+            true = exact if isinstance(exact, flint.arb) else flint.arb(flint.fmpq(exact.numerator, exact.denominator))
+            off.append(float(abs(true - flint.arb(float(value))).mid()))
+    assert max(off) <= target.evaluation_error < 1e-8
+
+
 def test_normal_numbers_are_normal_and_depend_on_seed_and_stream():
     draws = normals(3, 0, (20_000,))
     assert stats.kstest(draws, "norm").pvalue > 1e-3

@@ -195,6 +195,14 @@ def test_data_on_a_grid_and_scattered_data_are_measured():
     assert measure_smoothness(smooth).saturated
 
 
+@pytest.mark.parametrize("x", [np.array([0.5]), np.array([0.0, 0.5, 1.0]), np.array([0.1, 0.3, 0.35, 0.9])])
+def test_a_handful_of_data_is_refused_and_gives_no_warning(x):
+    few = Target.from_data(x, x, ar.Regularity(0.5, 1))
+    with pytest.raises(ValueError, match="at least 32 points"):
+        measure_smoothness(few)
+    assert smoothness_warning(few) is None
+
+
 def test_a_plan_notes_a_claim_that_the_values_contradict(tmp_path, capsys):
     def study(r):
         return ar.Study("claims", targets=claimed(r), architectures=ar.FixedDepth(dim=1, depth=1, width=ar.axis(2, 3)))

@@ -80,5 +80,6 @@ def brownian(smoothness: float, dim: int = 1, seed: int = 0, levels: int = FINES
         exact_evaluate=total.exact,
         tail_bound=polygon_tail(levels, functools.partial(_midpoint_variance, h)),
         base=2,
+        evaluation_error=total.rounding,
         interpolation_gap=total.gap,
     )

@@ -10,8 +10,10 @@ import numpy as np
 
 from approxrates.generators import base
 from approxrates.generators.power import BELOW, derivative_constant
+from approxrates.generators.rounding import LIBRARY
 from approxrates.regularity import Regularity
 from approxrates.target import Point, Target
+from approxrates.taylor import UNIT
 
 _BALL_BITS = 192
 
@@ -26,6 +28,12 @@ class Corner:
         """Values at points ``(n, 2)``, shape ``(n,)``."""
         turned = np.sin(self.exponent * np.arctan2(x[:, 1], x[:, 0]))
         return np.asarray(np.hypot(x[:, 0], x[:, 1]) ** self.exponent * turned)
+
+    def gradient(self, x: base.Floats) -> base.Floats:
+        """Gradient for an exponent above 1, ``(n, 2)``: the conjugate of the derivative ``r z^(r-1)``, turned."""
+        angle = (self.exponent - 1.0) * np.arctan2(x[:, 1], x[:, 0])
+        slope = self.exponent * np.hypot(x[:, 0], x[:, 1]) ** (self.exponent - 1.0)
+        return np.asarray(slope[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=1))
 
     def exact(self, point: Point) -> Any:
         """Value at a point of rationals, as a ``flint.arb`` ball."""
@@ -55,6 +63,9 @@ def corner(smoothness: float = 2.0 / 3.0, dim: int = 2, seed: int = 0) -> Target
     It lies in ``B^s_(t, t)``, ``1/t = s/2 + 1/2``, for every s: adaptive methods exceed ``r / 2`` by far, and it is not
     information-rich.
 
+    *Rounding.* The angle, at most ``r pi / 2``, is good to 8 + 1 units, the sine to 8, the distance to 8, its power to
+    8 and r times those of the distance, the product to 1; values are at most ``2^(r/2)``.
+
     Args:
         smoothness: The exponent r, ``0 < r < 4``, not an integer.
         dim: 2.
@@ -72,6 +83,7 @@ def corner(smoothness: float = 2.0 / 3.0, dim: int = 2, seed: int = 0) -> Target
     base.whole("dim", dim, 2, 2)
     base.whole("seed", seed, 0)
     total = Corner(r)
+    units = (LIBRARY + 1.0) * (r * math.pi / 2.0) + LIBRARY * (r + 2.0) + 1.0
     return Target(
         name="corner",
         regularity=Regularity(r, 2, radius=base.ROUND_UP * derivative_constant(r) * 2.0 ** (1.0 - (r - math.floor(r)))),
@@ -79,4 +91,6 @@ def corner(smoothness: float = 2.0 / 3.0, dim: int = 2, seed: int = 0) -> Target
         evaluate=total.evaluate,
         exact_evaluate=total.exact,
         base=2,
+        gradient=total.gradient if r > 1 else None,
+        evaluation_error=1.01 * UNIT * math.pow(2.0, r / 2.0) * units,
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from approxrates.generators import base
 from approxrates.seeds import hash_words
 from approxrates.target import Point
+from approxrates.taylor import UNIT
 
 GRID_BITS = 40
 DOUBT = 1e-6  # probability, over the draws, with which a stated tail may fail
@@ -115,6 +116,18 @@ class NodeSpline:
                 float(self.coefficients[tuple(c + s for c, s in zip(cells, shift, strict=True))])
             )
         return total
+
+    @property
+    def rounding(self) -> float:
+        """Bound on the distance of float64 values from exact ones.
+
+        The fraction of a cell is exact. A weight of order 2 is rounded once; one of order 4 is a cubic with
+        coefficients of at most 1, some rounded: 12 units at most. Products of d weights, their product with a coefficient, and
+        the sum of ``order^d`` terms are rounded once each; weights are not negative and sum to 1.
+        """
+        d, own = self.coefficients.ndim, 1.0 if self.order == 2 else 12.0
+        units = d * self.order * own + d + 1.0 + float(self.order) ** d
+        return 1.01 * UNIT * units * float(np.max(np.abs(self.coefficients)))
 
     @functools.cached_property
     def gaps(self) -> tuple[float, ...]:

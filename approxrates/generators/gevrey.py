@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from approxrates.generators import base
+from approxrates.generators.rounding import LIBRARY
 from approxrates.regularity import Regularity
 from approxrates.target import Point, Target
+from approxrates.taylor import UNIT
 
 _BALL_BITS = 192
 _ORDER = 2.0
@@ -56,6 +58,8 @@ def gevrey(smoothness: float = math.inf, dim: int = 1, seed: int = 0, order: flo
     ``exp(-u) (b^2 u^(2+2/b) - b (b+1) u^(1+2/b))``, and ``exp(-u) u^p <= (p/e)^p``: the error is at most ``h^2 / 8``
     times ``b^2 (p/e)^p + b (b+1) (q/e)^q`` with ``p = 2 + 2/b``, ``q = 1 + 2/b``.
 
+    *Rounding.* The sum S of the powers is good to ``8 + d`` units, the exponential to 8, and ``S exp(-S) <= 1/e``.
+
     Args:
         smoothness: Infinite; accepted so that every family takes the same arguments.
         dim: Input dimension d.
@@ -84,5 +88,6 @@ def gevrey(smoothness: float = math.inf, dim: int = 1, seed: int = 0, order: flo
         evaluate=total.evaluate,
         exact_evaluate=total.exact,
         base=2,
+        evaluation_error=1.01 * UNIT * ((LIBRARY + d) / math.e + LIBRARY),
         interpolation_gap=base.curvature_gap(_curvature(total.power)) if d == 1 else None,
     )

@@ -120,5 +120,6 @@ def matern(smoothness: float, dim: int = 1, seed: int = 0, length: float = LENGT
         exact_evaluate=total.exact,
         tail_bound=polygon_tail(levels, functools.partial(_variance, nu, float(length))) if proven else math.inf,
         base=2,
+        evaluation_error=total.rounding,
         interpolation_gap=total.gap if d == 1 else None,
     )

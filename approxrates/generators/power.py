@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from approxrates.generators import base
+from approxrates.generators.rounding import LIBRARY
 from approxrates.regularity import Regularity
 from approxrates.target import Point, Target
+from approxrates.taylor import UNIT
 
 BELOW = 4.0
 SHAPES = ("abs", "plus", "endpoint")
@@ -35,6 +37,15 @@ class Power:
             return np.asarray(distance**self.exponent)
         # hypot neither overflows nor underflows, where squares of tiny distances would.
         return np.asarray(functools.reduce(np.hypot, away.T) ** self.exponent)
+
+    def gradient(self, x: base.Floats) -> base.Floats:
+        """Gradient for an exponent above 1, ``(n, d)``; 0 at the singular point."""
+        away = x - self.centre
+        distance = functools.reduce(np.hypot, np.abs(away.T))
+        if self.one_sided:
+            away = np.maximum(away, 0.0)
+        slope = self.exponent * distance ** (self.exponent - 1.0)
+        return np.asarray(slope[:, None] * away / np.where(distance > 0.0, distance, 1.0)[:, None])
 
     def exact(self, point: Point) -> Any:
         """Value at a point of rationals, as a ``flint.arb`` ball."""
@@ -96,6 +107,9 @@ def power(smoothness: float, dim: int = 1, seed: int = 0, centre: float | None =
     at most ``L (2 t (1 - t) h)^r <= L (h / 2)^r``. For ``1 < r < 2`` two mean values of the derivative give
     ``t (1 - t) h L h^alpha <= L h^r / 4``. Beyond, ``h^2 / 8`` times the largest second derivative.
 
+    *Rounding.* The difference to c is rounded once, each ``hypot`` and the power are good to 8 units; the power makes a
+    relative error r times as large, and values are at most ``d^(r/2)``.
+
     Args:
         smoothness: ``0 < r < 4``, not an integer.
         dim: Input dimension d; only ``abs`` has more than one.
@@ -128,6 +142,8 @@ def power(smoothness: float, dim: int = 1, seed: int = 0, centre: float | None =
         evaluate=total.evaluate,
         exact_evaluate=total.exact,
         base=2,
+        gradient=total.gradient if r > 1 else None,
+        evaluation_error=1.01 * UNIT * (r * (1.0 + LIBRARY * (d - 1)) + LIBRARY) * math.pow(d, r / 2.0),
         interpolation_gap=functools.partial(_gap, r, radius or 0.0, curvature) if d == 1 else None,
     )
 

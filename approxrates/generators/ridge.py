@@ -64,6 +64,20 @@ class Composed:
         return self.exact_profile((self.form.exact(point),))
 
 
+@dataclass(frozen=True)
+class Slope:
+    """The gradient of a function of a form."""
+
+    form: Form
+    derivative: Callable[[base.Floats], base.Floats] = field(repr=False)
+
+    def evaluate(self, x: base.Floats) -> base.Floats:
+        """Gradients at points ``(n, d)``, same shape."""
+        pairs = zip(self.form.direction, self.form.weights, strict=True)
+        shares = np.array([float(w) if a > 0 else -float(w) for a, w in pairs])
+        return np.asarray(self.derivative(self.form.evaluate(x)[:, None]) * shares)
+
+
 def _direction(direction: Any, seed: int, d: int) -> tuple[Fraction, ...]:
     """The direction given, or one of random signs and sizes within a factor of two."""
     if direction is None:
@@ -145,6 +159,7 @@ def ridge(
         exact_evaluate=total.exact,
         tail_bound=g.tail_bound,
         base=g.base,
+        gradient=None if g.gradient is None else Slope(form, g.gradient).evaluate,
         evaluation_error=rounding((d + 4) * UNIT, slope, g.evaluation_error),
         interpolation_gap=g.interpolation_gap if d == 1 else None,
     )

@@ -16,6 +16,7 @@ from approxrates.target import Target
 
 METHODS = ("structure", "leaders")
 MOST_ORDER = 6
+LEAST_POINTS = 32
 ROOM = 0.5  # the order must exceed the slope by so much, or the next order is taken
 _ROUNDING = 2.0**-50
 
@@ -65,6 +66,7 @@ def measure_smoothness(
     known, goal = _goal(target, dim)
     _check(method, order, levels, noise)
     field = sampled(goal, levels)
+    _enough(goal, field)
     if field is None:
         return _scattered(goal, known, method, noise)
     first, last = (2, MOST_ORDER) if order is None else (order, order)
@@ -103,6 +105,15 @@ def _check(method: Any, order: Any, levels: Any, noise: Any) -> None:
         raise ValueError(f"levels must be a whole number from 6 to 20. Got levels={levels!r}. Leave it out.")
     if not (isinstance(noise, (int, float)) and noise >= 0):
         raise ValueError(f"noise must be a number >= 0. Got noise={noise!r}.")
+
+
+def _enough(goal: Target, field: Sampled | None) -> None:
+    """Refuses data of too few points to show any scale."""
+    count = field.n if field is not None else len(goal.samples[1]) if goal.samples is not None else 0
+    if count < LEAST_POINTS:
+        raise ValueError(
+            f"{goal.name} must have at least {LEAST_POINTS} points along each axis. Got {count}. Give more data."
+        )
 
 
 def _corrected(declared: Regularity | None, steps: Floats, sizes: Floats) -> Floats:
