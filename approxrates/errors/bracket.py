@@ -27,6 +27,7 @@ _BEAM, _BEAM_SHARE = (
     8,
 )  # parts of a network followed down at once: so many, or one in so many cells of the first level
 _BUDGET, _PER_CELL = 200_000, 128  # target evaluations where no budget is given: in all, or per cell of the first level
+_LOCAL = 0.25  # share of the common gap below which half of the cells must be for their own gaps to be used
 _CHILDREN = 8  # parts that a cell is cut into in later steps, at most
 
 
@@ -76,6 +77,7 @@ class _Search:
         self.reached[:] = self.level
         self.budget = budget or max(_BUDGET, _PER_CELL * self.base**self.level)
         gap = target.interpolation_gap
+        self.is_local = False  # whether the gaps of cells differ so much that each is worth finding
         self.is_smooth = gap is not None and gap(self.level + 1) <= gap(self.level) * self.base**-1.9
         if self.is_smooth:
             self.tolerance = min(tolerance, _SHARP)
@@ -125,12 +127,28 @@ class _Search:
         """The gap on each cell of the first level: proven, or what is seen one level higher, there and next to it."""
         n_cells = len(on_grid) - 1
         if self.target.interpolation_gap is not None:
-            return np.full(n_cells, self.target.interpolation_gap(self.level))
+            return self._proven_gaps(np.arange(n_cells), first=True)
         share = np.arange(self.base) / self.base
         a, b = on_grid[: -1 : self.base], on_grid[self.base :: self.base]
         off = np.abs(on_grid[:-1].reshape(-1, self.base) - (a[:, None] + share * (b - a)[:, None])).max(axis=1)
         padded = np.pad(off, 1, mode="edge")
         return np.repeat(np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:]), self.base)
+
+    def _proven_gaps(self, cells: NDArray[np.int64], *, first: bool = False) -> Array:
+        """Proven gaps of cells of this level: one for all, or each by the target's own model of the cell.
+
+        A model ``c + a t + q t^2`` with remainder R is off the chord of its ends by at most ``|q|``, the target by
+        ``|q| + 2 R``. A singular point makes the gap of all cells that of the worst; then the models pay.
+        """
+        assert self.target.interpolation_gap is not None
+        common = np.full(cells.shape, self.target.interpolation_gap(self.level))
+        if self.target.enclosure is None or not (first or self.is_local):
+            return common
+        model = self.target.enclosure(self.level, cells.reshape(-1, 1))
+        own = ((np.abs(model.terms[2]) + 2.0 * model.remainder) * (1.0 + 8 * UNIT)).reshape(cells.shape)
+        if first:
+            self.is_local = bool(np.median(own) < _LOCAL * common.flat[0])
+        return np.fmin(common, own) if self.is_local else common
 
     def _bounds(self, parts: _Parts) -> Array:
         """Upper bounds of ``|f - g|`` on each part."""
@@ -192,19 +210,18 @@ class _Search:
         g_t = np.where(
             t == parts.t[:, None], parts.g_t[:, None], parts.g_s[:, None] + slope[:, None] * (t - parts.s[:, None])
         )
-        gap = np.repeat(self._next_gaps(parts, f_cuts)[:, None], children, axis=1)
+        gap = self._next_gaps(parts, cells, f_cuts)
         owner = np.repeat(parts.owner[:, None], children, axis=1)
         return _Parts(*(column[s < t] for column in (owner, cells, s, t, g_s, g_t, f_a, f_b, gap)))
 
-    def _next_gaps(self, parts: _Parts, f_cuts: Array) -> Array:
+    def _next_gaps(self, parts: _Parts, cells: NDArray[np.int64], f_cuts: Array) -> Array:
         """The gap on the children of each part: proven, or what the parent was off by, falling as for C^2 at most."""
         if self.target.interpolation_gap is not None:
-            return np.full(len(parts.cell), self.target.interpolation_gap(self.level))
+            return self._proven_gaps(cells)
         children = f_cuts.shape[1] + 1
         share = np.arange(1, children) / children
         off = np.abs(f_cuts - (parts.f_a[:, None] + share * (parts.f_b - parts.f_a)[:, None])).max(axis=1)
-        result: Array = np.maximum(off, parts.gap / children**2)
-        return result
+        return np.repeat(np.maximum(off, parts.gap / children**2)[:, None], children, axis=1)
 
     def _note(self, owner: NDArray[np.intp], x: Array, error: Array) -> None:
         """Keep the largest error seen of each network and where it is."""
