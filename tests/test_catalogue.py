@@ -36,7 +36,7 @@ SPECIAL = [
     {"name": "gevrey", "order": 3.5},
     {"name": "matern", "smoothness": 0.5, "length": 0.25},
     {"name": "ridge", "smoothness": 0.75, "dim": 3, "direction": [0.5, 0.0, -1.0]},
-    {"name": "jump", "dim": 2, "edge": 2.5},
+    {"name": "jump", "dim": 2, "edge": 1.25},
     *({"name": "analytic", "function": function} for function in FORMULAS),
 ]
 CASES = [

@@ -122,8 +122,8 @@ class NodeSpline:
         """Bound on the distance of float64 values from exact ones.
 
         The fraction of a cell is exact. A weight of order 2 is rounded once; one of order 4 is a cubic with
-        coefficients of at most 1, some rounded: 12 units at most. Products of d weights, their product with a coefficient, and
-        the sum of ``order^d`` terms are rounded once each; weights are not negative and sum to 1.
+        coefficients of at most 1, some rounded: 12 units at most. Products of d weights, their product with a
+        coefficient, and the sum of ``order^d`` terms are rounded once each; weights are not negative and sum to 1.
         """
         d, own = self.coefficients.ndim, 1.0 if self.order == 2 else 12.0
         units = d * self.order * own + d + 1.0 + float(self.order) ** d
