@@ -317,3 +317,9 @@ def test_broken_laws_are_compared_by_their_last_segments():
     difference = compare_rates(fit_rate(TWELVE, steep), fit_rate(TWELVE, flat))
     assert difference.verdict == "a falls faster"
     assert difference.interval[0] < 0.3 < difference.interval[1]
+
+
+def test_a_break_amid_few_sizes_is_seldom_taken_for_a_stretched_exponential():
+    rng = np.random.default_rng(13)
+    choices = [choose_law(*simulate_law(rng, "W^-.5, then W^-1.5", 2.1, 8, 0.25)) for _ in range(30)]
+    assert np.mean([c.chosen == "stretched-exponential" and c.decided for c in choices]) < 0.3

@@ -25,6 +25,8 @@ CLOSE = 2.0
 """Laws whose AICc differ by less are told apart by their predictions alone."""
 MIN_GAMMA = 0.1
 """A stretched exponential whose ``gamma`` may be below this is too close to a power law to be told from one."""
+CLOSER = 0.8
+"""A broken law whose sum of squares is below this times that of a stretched exponential leaves the choice open."""
 MIN_DECADES = 1.5
 """Below this span a floor and a stretched exponential cannot be told apart, and neither is chosen over the other."""
 
@@ -259,6 +261,14 @@ def _contest(ranked: list[Candidate], sizes: Array, gammas: tuple[float, float])
             f"A stretched exponential with gamma in [{gammas[0]:.2f}, {gammas[1]:.2f}] fits best; below "
             f"{MIN_GAMMA:g} it is too close to a power law with a logarithm to be told from one."
         )
+    bent = best.law == "stretched-exponential" and any(
+        c.law == "broken" and c.square < CLOSER * best.square for c in ranked
+    )
+    if bent:
+        reasons.append(
+            "AICc prefers a stretched exponential, but a broken power law fits more closely: the sizes are too few to "
+            "tell them apart. Add sizes."
+        )
     decades = math.log10(sizes[-1] / sizes[0])
     pair = {"power+floor", "stretched-exponential"}
     spare = best.square / max(len(sizes) - _SHARED[best.law], 1)
@@ -268,4 +278,4 @@ def _contest(ranked: list[Candidate], sizes: Array, gammas: tuple[float, float])
             f"Over {decades:.1f} decades a floor or a stretched exponential can neither be told apart nor excluded; "
             f"it takes {MIN_DECADES:g}."
         )
-    return bool(contradicting or close or near), reasons
+    return bool(contradicting or close or near or bent), reasons
