@@ -155,6 +155,23 @@ def test_three_dimensions_and_a_base_that_is_no_power_of_two():
     assert np.abs(target(points[:, :2]) - network(points[:, :2])).max() <= error.sup[1] <= 1.05 * error.sup[0]
 
 
+def test_a_large_base_has_many_parts_in_a_cell_and_is_enclosed_all_the_same():
+    target, network = catalogue("weierstrass", 2, smoothness=0.5, base=32), started("tanh", 2, 0)
+    error = ar.approximation_error(network, target, budget=300_000)
+    points = np.random.default_rng(0).random((20_000, 2))
+    assert error.certified
+    assert np.abs(target(points) - network(points)).max() <= error.sup[1]
+
+
+def test_a_network_that_overflows_has_an_infinite_error_at_both_ends():
+    huge = Layer(np.full((4, 4), 1e200), None, ("relu2",) * 4)
+    first = Layer(np.full((4, 2), 1e200), None, ("relu2",) * 4)
+    network = Network((first, huge, Layer(np.ones((1, 4)), None, ("identity",))))
+    error = ar.approximation_error(network, catalogue("polynomial", 2))
+    assert error.sup == (math.inf, math.inf)
+    assert not error.certified
+
+
 def sawtooth_square(m):
     """The network of x^2 by m sawtooths (Yarotsky 2017): x minus the sum of g_k(x) / 4^k, g_k the k-fold hat."""
     tooth = np.array([2.0, -4.0, 2.0])

@@ -318,6 +318,7 @@ def test_too_many_break_points_are_left_to_the_grid():
         (lambda: ar.approximation_error(random_network(), SQUARE, gap="small"), TypeError, "gap must be a number"),
         (lambda: ar.approximation_error(random_network(), SQUARE, budget=0), ValueError, "budget must be at least 1"),
         (lambda: ar.approximation_error(random_network(), SQUARE, budget=1e5), TypeError, "budget must be an integer"),
+        (lambda: ar.approximation_error(random_network(), SQUARE, certify="no"), TypeError, "certify must be True or"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(write, error, message):

@@ -95,6 +95,8 @@ def approximation_errors(
     """
     networks = list(networks)
     _check(networks, target, gap, budget)
+    if not isinstance(certify, bool):
+        raise TypeError(f"certify must be True or False. Got {certify!r}. Write e.g. certify=False.")
     if target.samples is not None:
         return [_on_data(network, *target.samples) for network in networks]
     results: dict[int, ApproximationError] = {}

@@ -25,6 +25,7 @@ _FIRST_CELLS = {1: 256, 2: 1024, 3: 4096}
 _FINEST = 52  # bits of position that a float64 number in [0, 1] resolves
 _CUT_SHARE, _FEWEST, _MOST = 4, 64, 4096  # of the open cells so many are cut at once: a quarter, within limits
 _CHILDREN = 4  # parts that a cell is cut into, at least
+_MOST_CHILDREN = 1 << 16  # parts of one network bounded at once, at most: large bases have many in a cell
 _BEAM = 96  # cells of a network followed down at once
 _CLOSE = 0.02  # a dive ends where the models leave less than this share of the gap open
 _LOOK = 4  # levels between two looks at the values while diving
@@ -75,6 +76,7 @@ class _Search:
         self.finest = int(_FINEST * np.log(2) / np.log(self.base) + 1e-9)
         self.budget = default_budget(networks[0]) if budget is None else budget
         self.stride = max(1, int(np.ceil(np.log(_CHILDREN) / np.log(float(self.base) ** self.dim) - 1e-9)))
+        self.at_once = max(1, _MOST_CHILDREN // self.base ** (self.dim * self.stride))
         self.lower, self.where = np.full(n, -1.0), np.zeros((n, self.dim))
         self.radius = np.ones(n)  # how far around the best point it is worth to look
         self.slack = np.zeros(n)  # what rounding leaves open at the best point
@@ -155,7 +157,7 @@ class _Search:
         owners, bounds, levels, cells = [], [], [], []
         for i in self._active():
             found = self.open[i]
-            pick = found.best(int(np.clip(len(found.bound) // _CUT_SHARE, _FEWEST, _MOST)))
+            pick = found.best(min(self.at_once, int(np.clip(len(found.bound) // _CUT_SHARE, _FEWEST, _MOST))))
             owners.append(np.full(len(pick), i))
             bounds.append(found.bound[pick])
             levels.append(found.level[pick].astype(np.int64))
@@ -205,7 +207,7 @@ class _Search:
                 self.spent[i] += part.stop - part.start
                 # What is left open is the same everywhere on one level of a rough target; elsewhere it misleads.
                 score = np.where(np.isfinite(bound[part]), bound[part] - rest[part], -1.0)
-                order = np.argsort(-score, kind="stable")[:_BEAM]
+                order = np.argsort(-score, kind="stable")[: min(_BEAM, self.at_once)]
                 beams[i] = (level[part][order], cells[part][order])
                 ends = bool((beams[i][0] >= self.finest).all() or rest[part][order].max() < self._close(i))
                 if ends or step % _LOOK == 0:
@@ -216,7 +218,7 @@ class _Search:
 
     def _first_beam(self, cells: _Open) -> tuple[Levels, Cells]:
         """Where a dive begins."""
-        pick = cells.best(_BEAM)
+        pick = cells.best(min(_BEAM, self.at_once))
         pick = pick[cells.level[pick] < self.finest]
         return cells.level[pick].astype(np.int64), cells.cells[pick]
 
@@ -251,9 +253,7 @@ class _Search:
         """The enclosure of a network, rounding allowed for at the lower end."""
         upper = max(float(self.dropped[i]), float(self.open[i].bound.max(initial=0.0)))
         error, slack = self.bounder.error_at(i, self.where[i])
-        lower = max(0.0, error - slack)
-        if not np.isfinite(lower):
-            lower = float(self.lower[i])
+        lower = max(0.0, error - slack) if np.isfinite(self.lower[i]) else float(self.lower[i])
         left = upper - lower
         if left <= self.gap * lower:
             ended: Ending = "gap"
