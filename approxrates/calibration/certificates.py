@@ -77,7 +77,7 @@ def _timed_networks(target: Target, seed: int, few: bool) -> Iterator[tuple[str,
             continue
         arch = FixedWidth(dim=target.dim, width=_LARGE[0], depth=_LARGE[1], activation=activation)
         fit = train(arch, target, plan=[Adam(steps=400), SelfScaledBFGS(steps=200)], seed=seed)
-        yield "large, trained", list(fit.networks), activation
+        yield "large trained", list(fit.networks), activation
 
 
 def _row(
