@@ -14,7 +14,6 @@ from approxrates.study.studyplan import expected_half_width
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
 Generator = np.random.Generator
@@ -196,7 +195,7 @@ def _verdicts(table: pd.DataFrame) -> list[str]:
     return said
 
 
-def _draw(table: pd.DataFrame) -> Axes:
+def _draw(table: pd.DataFrame) -> Any:
     """Coverage of every setting."""
     from approxrates.plots.calibration import draw_coverage
 

@@ -15,7 +15,6 @@ from approxrates.rates.choice import LAWS
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
 
@@ -110,7 +109,7 @@ def _verdicts(table: pd.DataFrame) -> list[str]:
     return said
 
 
-def _draw(table: pd.DataFrame) -> Axes:
+def _draw(table: pd.DataFrame) -> Any:
     """Shares of the outcomes."""
     from approxrates.plots.calibration import draw_shares
 

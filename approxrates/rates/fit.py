@@ -52,6 +52,10 @@ def fit_rate(
     interval reaches up to the local slope at the small end. The exponent ``q`` is given, never fitted: over two decades
     ``p`` and ``q`` cannot be told apart.
 
+    From six sizes on the power law competes with a broken one, whose last segment then gives the rate, and with a
+    stretched exponential, which has none; see ``choose_law``. A choice that AICc and the prediction of the two largest
+    sizes do not agree on makes the rate undetermined.
+
     The 95 % interval is Student's t over target draws (leave-one-draw-out pseudo-values) plus the scatter between sizes
     that all draws share, and never narrower than the scatter of seeds within the draws; with one draw it is Student's t
     over the residuals. It is an interval for the slope over the sizes used, not for an asymptotic exponent. A rate is
@@ -70,10 +74,9 @@ def fit_rate(
             boolean, shape of ``errors``. Whether an error is flagged must not depend on how lucky its run was.
 
     Raises:
-        ValueError: If there are fewer than four sizes, they do not increase strictly, an error is not positive, or
-        shapes
-            differ.
-        TypeError: If sizes or errors are not numbers.
+        ValueError: If there are fewer than four sizes, they do not increase strictly, an error is not positive, the
+            floor is not below the largest error, or shapes differ.
+        TypeError: If sizes or errors are not numbers, or a mask is not boolean.
 
     Example:
         >>> rate = fit_rate([10, 100, 1000, 10000], [1e-1, 1e-2, 1e-3, 1e-4])
