@@ -198,7 +198,7 @@ def _is_piecewise_linear(activation: Any) -> bool:
 
 def _sandwich_panels(count: int) -> list[Axes]:
     """Panels of a new figure in one row."""
-    width, height = 0.7 + 2.75 * count, 3.2
+    width, height = 0.7 + max(2.75 * count, 3.6), 3.2  # one panel must hold the legend
     figure = new_figure(width, height)
     grid = figure.add_gridspec(
         1, count, left=0.6 / width, right=1 - 0.1 / width, top=1 - 0.3 / height, bottom=0.95 / height, wspace=0.28
@@ -250,7 +250,7 @@ def _sandwich_legend(panels: list[Axes], frame: pd.DataFrame, *, alone: bool) ->
         if (frame["method"] == kind).any():
             handles.append(Line2D([], [], color=colour, ls="none", marker=marker, ms=4, label=text))
     if alone:
-        panels[0].legend(handles=handles, loc="lower left", fontsize=6.5)
+        panels[0].legend(handles=handles, loc="upper right", fontsize=6.5)
         return
     columns = len(handles) if len(panels) > 1 else 2
     figure_of(panels[0]).legend(handles=handles, loc="lower left", ncols=columns, fontsize=7, borderaxespad=0.3)
