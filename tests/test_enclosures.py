@@ -123,6 +123,21 @@ def test_the_greatest_derivatives_are_those_of_dense_differences(name):
             assert most >= 0.97 * size
 
 
+def test_hundreds_of_break_points_are_told_apart():
+    """A zigzag of 201 pieces: slopes +1 and -1 in turn, break-points at the whole numbers from -100 to 99."""
+    pieces, value = [[100, 1]], Fraction(0)
+    for k, mark in enumerate(range(-100, 100)):
+        slope = (-1) ** (k + 1)
+        pieces.append([value - slope * mark, slope])
+        value += slope
+    find = encloser(piecewise_polynomial("zigzag", range(-100, 100), pieces))
+    c = np.arange(-99.5, 99.0)
+    found = find(c, np.full(len(c), 0.25))
+    np.testing.assert_allclose(found.value, -0.5, atol=1e-12)
+    assert found.remainder.max() < 1e-9
+    assert np.abs(found.slope).min() == 1.0
+
+
 def test_what_is_unknown_has_no_encloser():
     soft = Activation("soft", Family.SMOOTH, lambda z, xp: xp.log(1 + xp.exp(z)))
     assert encloser(soft) is None

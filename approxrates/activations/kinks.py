@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from approxrates.activations.base import Activation
 
 Array = NDArray[np.float64]
 Polynomial = tuple[Fraction, ...]
+Index = NDArray[np.integer[Any]]
 UNIT = 2.0**-53
 _UP = 1.0 + 64 * UNIT
 
@@ -80,14 +82,14 @@ class Pieces:
             self.smoothness += 1
         self.tables = [np.array([_floats(piece, self.degree) for piece in derived]).T for derived in rows]
 
-    def index(self, z: Array) -> NDArray[np.int8]:
+    def index(self, z: Array) -> Index:
         """Number of the piece that holds each point."""
-        found = np.zeros(z.shape, dtype=np.int8)
+        found = np.zeros(z.shape, dtype=np.int8 if len(self.marks) < 127 else np.intp)
         for mark in self.marks:
             found += z >= mark
         return found
 
-    def taylor(self, order: int, index: NDArray[np.int8], c: Array, rho: Array) -> tuple[list[Array], Array]:
+    def taylor(self, order: int, index: Index, c: Array, rho: Array) -> tuple[list[Array], Array]:
         """Taylor coefficients at ``c`` of a derivative of the piece numbered, and what rounding does within rho."""
         coefficients = [row.take(index) for row in self.tables[order][: self.degree + 1 - min(order, self.degree)]]
         far, size = np.abs(c) + rho, np.zeros_like(c)
@@ -113,7 +115,7 @@ class Pieces:
                 continue
             a, b = np.maximum(lo, ends[piece]), np.minimum(hi, ends[piece + 1])
             middle, half = 0.5 * (a + b), 0.5 * (b - a) + 2 * UNIT * (np.abs(a) + np.abs(b))
-            terms, rounding = self.taylor(order, np.full(lo.shape, piece, dtype=np.int8), middle, half)
+            terms, rounding = self.taylor(order, np.full(lo.shape, piece, dtype=np.intp), middle, half)
             off = rounding
             for k, term in enumerate(terms[1:], 1):
                 off = off + np.abs(term) * half**k
