@@ -25,7 +25,7 @@ CLOSE = 2.0
 """Laws whose AICc differ by less are told apart by their predictions alone."""
 MIN_GAMMA = 0.1
 """A stretched exponential whose ``gamma`` may be below this is too close to a power law to be told from one."""
-CLOSER = 0.8
+CLOSER = 0.6
 """A broken law whose sum of squares is below this times that of a stretched exponential leaves the choice open."""
 MIN_DECADES = 1.5
 """Below this span a floor and a stretched exponential cannot be told apart, and neither is chosen over the other."""
