@@ -61,7 +61,7 @@ def draw_shares(labels: Sequence[str], shares: Mapping[str, Sequence[float]]) ->
         shares: For each outcome its share in every setting.
     """
     with styled():
-        ax = _rows_axes(labels, width=2.6, beside=1.5)
+        ax = _rows_axes(labels, width=2.6, beside=1.7)
         y = -np.arange(len(labels))
         start = np.zeros(len(labels))
         for i, (outcome, share) in enumerate(shares.items()):
