@@ -199,8 +199,8 @@ def encloser(activation: Activation) -> Encloser | None:
     Example:
         >>> from approxrates import activations
         >>> found = encloser(activations.get("tanh"))(np.array([0.0]), np.array([0.1]))
-        >>> found.slope[0], found.curvature[0], bool(found.remainder[0] < 0.1**3 / 2.9)
-        (1.0, -0.0, True)
+        >>> float(found.slope[0]), abs(float(found.curvature[0])), bool(found.remainder[0] < 0.1**3 / 2.5)
+        (1.0, 0.0, True)
     """
     if activation.parts:
         return None  # layers name the kind of each unit
