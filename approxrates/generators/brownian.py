@@ -9,6 +9,7 @@ import numpy as np
 
 from approxrates.generators import base
 from approxrates.generators.gaussian_paths import NodeSpline, dyadic, polygon_tail, stationary
+from approxrates.generators.node_models import node_enclosure
 from approxrates.regularity import Regularity
 from approxrates.target import Target
 
@@ -80,6 +81,7 @@ def brownian(smoothness: float, dim: int = 1, seed: int = 0, levels: int = FINES
         exact_evaluate=total.exact,
         tail_bound=polygon_tail(levels, functools.partial(_midpoint_variance, h)),
         base=2,
+        enclosure=node_enclosure(total),
         evaluation_error=total.rounding,
         interpolation_gap=total.gap,
     )

@@ -63,7 +63,7 @@ def dyadic(values: base.Floats) -> base.Floats:
 
 
 # B-splines of order 2 and 4 on one cell: weights of the nodes at and around it, as polynomials in the fraction u.
-_WEIGHTS: dict[int, tuple[tuple[Fraction, ...], ...]] = {
+WEIGHTS: dict[int, tuple[tuple[Fraction, ...], ...]] = {
     2: ((Fraction(1), Fraction(-1)), (Fraction(0), Fraction(1))),
     4: (
         (Fraction(1, 6), Fraction(-1, 2), Fraction(1, 2), Fraction(-1, 6)),
@@ -94,7 +94,7 @@ class NodeSpline:
         scaled = x * 2.0**self.levels
         cell = np.minimum(scaled.astype(np.int64), 2**self.levels - 1)
         fraction = scaled - cell
-        weights = [np.polynomial.polynomial.polyval(fraction, [float(a) for a in w]) for w in _WEIGHTS[self.order]]
+        weights = [np.polynomial.polynomial.polyval(fraction, [float(a) for a in w]) for w in WEIGHTS[self.order]]
         total = np.zeros(len(x))
         for shift in itertools.product(range(self.order), repeat=x.shape[1]):
             factor = math.prod((weights[s][:, i] for i, s in enumerate(shift)), start=np.ones(len(x)))
@@ -108,7 +108,7 @@ class NodeSpline:
             cell = min(math.floor(c * 2**self.levels), 2**self.levels - 1)
             u = c * 2**self.levels - cell
             cells.append(cell)
-            weights.append([sum(a * u**k for k, a in enumerate(w)) for w in _WEIGHTS[self.order]])
+            weights.append([sum(a * u**k for k, a in enumerate(w)) for w in WEIGHTS[self.order]])
         total = Fraction(0)
         for shift in itertools.product(range(self.order), repeat=len(point)):
             factor = math.prod((weights[i][s] for i, s in enumerate(shift)), start=Fraction(1))

@@ -11,6 +11,7 @@ import numpy as np
 
 from approxrates.generators import base
 from approxrates.generators.gaussian_paths import NodeSpline, dyadic, polygon_tail, stationary
+from approxrates.generators.node_models import node_enclosure
 from approxrates.regularity import Regularity
 from approxrates.target import Target
 
@@ -120,6 +121,7 @@ def matern(smoothness: float, dim: int = 1, seed: int = 0, length: float = LENGT
         exact_evaluate=total.exact,
         tail_bound=polygon_tail(levels, functools.partial(_variance, nu, float(length))) if proven else math.inf,
         base=2,
+        enclosure=node_enclosure(total),
         evaluation_error=total.rounding,
         interpolation_gap=total.gap if d == 1 else None,
     )
