@@ -398,3 +398,15 @@ def test_only_families_that_differ_in_the_column_are_contrasted(tmp_path):
     assert {(a, b) for a, b in zip(options["a"], options["b"], strict=True)} == {
         ("grading=2, point=0.5", "grading=4, point=0.5")
     }
+
+
+def test_a_study_holds_measured_rates_against_declared_ones(tmp_path):
+    target = ar.load_target("power", smoothness=0.5)
+    graded = ar.Reference("graded_spline", n_params=ar.axis(32, 64, 128, 256, 512), grading=2, point=1 / 3)
+    study = ar.Study("graded", targets=target, references=graded)
+    row = study.run(tmp_path, progress=False).rates().iloc[0]
+    assert row.declared_rate == 1.0
+    assert abs(row.rate - row.declared_rate) < 0.05
+    ar.write_report(ar.load_records(tmp_path))
+    page = (tmp_path / "README.md").read_text()
+    assert "1 of 1 methods of known rate are measured within 0.05 of it." in page

@@ -29,12 +29,10 @@ def _row(family: FamilyCurve, target: str, name: str) -> tuple[str, ...]:
     value = interval = rho = place = "–"
     if rate is not None:
         value = f"{rate.value:.2f}"
-        interval = (
-            f"[{rate.interval[0]:.2f}, {rate.interval[1]:.2f}]"
-            if all(map(math.isfinite, rate.interval))
-            else "undetermined"
-        )
-        if rate.verdict != "determined":
+        interval = _span(rate.interval) if all(map(math.isfinite, rate.interval)) else "undetermined"
+        if rate.model == "stretched-exponential":
+            value, interval = "none", f"exp(−c W^γ), γ = {rate.gamma:.2f} {_span(rate.gamma_interval)}"
+        elif rate.verdict != "determined":
             interval += " ?" if interval != "undetermined" else ""
         count = f"{int(sum(rate.used))} of {len(family.sizes)}"
     else:
@@ -43,6 +41,11 @@ def _row(family: FamilyCurve, target: str, name: str) -> tuple[str, ...]:
         rho, place = f"{point.normalised:.2f}", f"{point.label}".lower() + ("" if point.decided else " (undecided)")
         place = place.replace("undecided (undecided)", "undecided")
     return target, name, value, interval, rho, place, count, f"{draws} × {seeds}"
+
+
+def _span(interval: tuple[float, float]) -> str:
+    """An interval as text."""
+    return f"[{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
 def rates_table_markdown(records: Records, *, x: str = "n_params", norm: str = "sup") -> str:
@@ -80,5 +83,7 @@ def _latex(text: str) -> str:
         "×": r"$\times$",
         "–": "--",
         "∞": r"$\infty$",
+        "γ": r"$\gamma$",
+        "−": r"$-$",
     }
     return "".join(special.get(character, character) for character in text)

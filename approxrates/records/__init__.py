@@ -266,6 +266,7 @@ def _rate_columns(curve: FamilyCurve) -> dict[str, Any]:
         "rate": rate.value if rate is not None else math.nan,
         "rate_low": low,
         "rate_high": high,
+        "declared_rate": curve.declared_rate,
         "model": str(rate.model) if rate is not None else None,
         "verdict": str(rate.verdict) if rate is not None else "undetermined",
         "asymptotic": bool(rate.asymptotic) if rate is not None else False,

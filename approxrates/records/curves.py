@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from approxrates.phase import PhasePoint, place, place_all
 from approxrates.rates import Rate, fit_rate
 from approxrates.records.bounds import CURVES, Tree, bounds_of, tree_of
+from approxrates.records.declared import declared_rate
 from approxrates.records.growth import depth_exponent, has_long_weights, is_known, number, saturation, slope
 from approxrates.records.optimisation import LIMITED_FALL, limited_by_refits
 from approxrates.regularity import Regularity
@@ -71,6 +72,8 @@ class FamilyCurve:
         sample_exponent: Slope of log samples against log n_params over the family; NaN if unknown or not trained.
         exact_weights: Some weight has more bits than a floating-point number.
         saturation: Rate that the architecture cannot pass on smooth targets, or None.
+        declared_rate: Rate that the construction or reference method declares; ``inf`` if the error falls faster than
+            every power, NaN if none is declared.
         one_sided: Mask of ``errors``: only an upper bound of the error is known. The fit takes them as such.
         certified: Whether all errors are proved; None if unknown.
         unlimited_rate: The rate if the errors at sizes limited by optimisation are upper bounds only, of what the
@@ -98,6 +101,7 @@ class FamilyCurve:
     sample_exponent: float = math.nan
     exact_weights: bool = False
     saturation: float | None = None
+    declared_rate: float = math.nan
     one_sided: NDArray[np.bool_] | None = None
     certified: bool | None = None
     unlimited_rate: Rate | None = None
@@ -254,6 +258,7 @@ def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regular
         limited=limited_by_refits(bins, sizes, refits, lambda r: error_of(r, norm)),
         failed_fraction=failed, x=x, norm=norm, sample_exponent=slope(base, "n_samples"),
         exact_weights=has_long_weights(base), saturation=saturation(key, base), one_sided=one_sided,
+        declared_rate=declared_rate(rows[0], regularity),
         certified=_certified(base), tree=tree_of(rows[0]), lower=_lower([bins[s] for s in sizes]),
     )  # fmt: skip
 

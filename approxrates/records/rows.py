@@ -92,6 +92,7 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
         "seed": training.get("seed", 0) if training else None,
         "regularity": regularity,
         "parameters": target,
+        "reference_options": reference.get("options") or {},
     }
     flat_row |= {k: v for k, v in metrics.items() if k != "regularity" and (k not in flat_row or flat_row[k] is None)}
     if flat_row.get("n_params") is None and architecture:

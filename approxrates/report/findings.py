@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from approxrates.plots import brief, by_target, family_names, is_easy, readable, target_name
+from approxrates.records.declared import CLOSE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +92,7 @@ def summary_lines(records: Records) -> list[str]:
             lines.append(
                 f"{_count(len(group), f'{word} family', f'{word} families')} on information-rich targets: {told}."
             )
+    lines += declared_lines(records)
     easy = [f for f in placed if is_easy(f)]
     if easy:
         fastest = max(easy, key=lambda f: f.point.normalised if f.point else 0.0)
@@ -107,6 +109,27 @@ def summary_lines(records: Records) -> list[str]:
     bad = frame[frame["status"] != "ok"]
     why = f" ({_causes(bad)})" if len(bad) else ""
     lines.append(f"Runs without a usable network: {percent(len(bad), len(frame))}{why}.")
+    return lines
+
+
+def declared_lines(records: Records) -> list[str]:
+    """How many constructions and reference methods have the rate that they declare, in one sentence."""
+    pairs = [(f.rate, f.declared_rate) for f in records.families() if f.method != "train"]
+    known = [(rate, p) for rate, p in pairs if rate is not None and math.isfinite(p)]
+    refused = [rate for rate, p in pairs if math.isinf(p)]
+    lines = []
+    if known:
+        right = [rate for rate, p in known if rate.verdict == "determined" and abs(rate.value - p) <= CLOSE]
+        faster = [rate for rate, p in known if rate.verdict == "determined" and rate.value > p + CLOSE]
+        text = f"{len(right)} of {len(known)} methods of known rate are measured within {CLOSE:g} of it"
+        text += f", {len(faster)} faster than its class asks" if faster else ""
+        lines.append(f"{text}.")
+    if refused:
+        given = sum(rate is not None and rate.verdict == "determined" for rate in refused)
+        lines.append(
+            f"{_count(len(refused), 'method', 'methods')} whose error falls faster than every power: "
+            f"{given or 'none'} given a determined power rate."
+        )
     return lines
 
 
@@ -231,8 +254,14 @@ def _rate_line(family: FamilyCurve, name: str) -> str:
             text += f" (binding: {point.binding})"
         if not point.decided:
             reasons += [r for r in point.reasons if r not in reasons and r != "The rate is undetermined."]
+    text += "" if math.isnan(family.declared_rate) else f"; declared: {_declared(family.declared_rate)}"
     sentence = text + "."
     return " ".join([sentence, *(r if r.endswith(".") else f"{r}." for r in reasons[:2])])
+
+
+def _declared(rate: float) -> str:
+    """A declared rate in words."""
+    return "faster than every power" if math.isinf(rate) else f"p = {rate:g}"
 
 
 def _place_name(family: FamilyCurve) -> str:
