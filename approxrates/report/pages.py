@@ -103,8 +103,9 @@ def gallery_page(results: Path) -> str:
     """The gallery: for every results folder with a README its picture and its summary."""
     blocks = [
         "# Results",
-        "Every folder holds one study: `study.toml` is written by hand, the rest by `approxrates run`. This page is "
-        "written by `approxrates gallery`.",
+        "Folders with a `study.toml`, the only file written by hand, hold a study and are written by `approxrates run`; "
+        "the others hold a simulation of the tool's own methods and are written by `approxrates calibrate`. This page "
+        "is written by `approxrates gallery`.",
     ]
     for page in sorted(results.glob("*/README.md")):
         folder = page.parent
@@ -115,7 +116,8 @@ def gallery_page(results: Path) -> str:
         blocks.append(f"## [{folder.name}]({folder.name}/README.md)")
         if short:
             blocks.append(short[1])
-        picture = next((p for p in ("phase-smoothness", "rates") if (folder / "figures" / f"{p}.svg").exists()), None)
+        names = (folder.name, "sandwich", "phase-smoothness", "rates")
+        picture = next((p for p in names if (folder / "figures" / f"{p}.svg").exists()), None)
         if picture:
             blocks.append(f"![{folder.name}]({folder.name}/figures/{picture}.svg)")
     blocks.append(MARK)
