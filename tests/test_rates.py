@@ -150,6 +150,15 @@ def test_flat_and_rising_errors_are_undetermined():
         assert any("do not fall" in reason for reason in rate.reasons)
 
 
+def test_a_curve_that_turns_upwards_keeps_its_small_sizes_and_says_so():
+    sizes = np.array([25, 97, 169, 313, 529, 889, 1465])
+    rate = fit_rate(sizes, [8.0e-5, 1.8e-6, 3.5e-7, 3.8e-7, 4.6e-7, 1.5e-6, 1.2e-5])
+    assert rate.verdict == "undetermined"
+    assert rate.value > 0
+    assert any("turns upwards" in reason for reason in rate.reasons)
+    assert not any("pre-asymptotic" in reason for reason in rate.reasons)
+
+
 def test_a_narrow_range_of_sizes_is_undetermined():
     sizes = np.geomspace(100, 700, 8)
     rate = fit_rate(sizes, 1 / sizes)

@@ -169,10 +169,16 @@ class _Curve:
 
 
 def _settle(curve: _Curve, kept: Mask) -> Estimate:
-    """Leaves out small sizes until the local slope no longer drifts, or no more can be spared."""
+    """Leaves out small sizes until the local slope no longer drifts, or no more can be spared.
+
+    Where the errors of the rest would rise, it is not the small sizes that are at fault, and they stay.
+    """
     found = curve.estimate(kept)
     while drifts(found) and _may_drop(curve.sizes, found):
-        found = curve.estimate(_without_smallest(found.kept))
+        rest = curve.estimate(_without_smallest(found.kept))
+        if rest.value <= 0 < found.value:
+            break
+        found = rest
     return found
 
 

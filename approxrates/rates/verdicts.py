@@ -165,10 +165,17 @@ def shortcomings(sizes: Array, kept: Mask, found: Estimate) -> list[str]:
     cut = bool((found.kept != kept).any()) and not math.isfinite(found.break_at)
     if drifts(found) or untested or (cut and relative > RESIDUAL_DRIFT):
         way = "steepens" if found.drift > 0 else "flattens"
-        short.append(
-            f"The curve {way}: its local slope changes by {found.drift:+.2f} over the sizes left. "
-            "This is not one power law yet; add larger sizes."
-        )
+        last = found.value + found.drift / 2
+        if found.drift < 0 and last < 0 < found.value:
+            short.append(
+                f"The curve turns upwards: its local slope falls by {-found.drift:.2f} over the sizes left, to "
+                f"{last:.2f}. The large sizes are held back by something else: optimisation, or precision."
+            )
+        else:
+            short.append(
+                f"The curve {way}: its local slope changes by {found.drift:+.2f} over the sizes left. "
+                "This is not one power law yet; add larger sizes."
+            )
     draws = int(np.isfinite(found.replicates).sum())
     if 0 < draws < MIN_DRAWS:
         short.append(f"There are {draws} target draws; their scatter needs at least {MIN_DRAWS}. Add draws.")
