@@ -11,6 +11,7 @@ import numpy as np
 from approxrates.generators import base
 from approxrates.generators.power import BELOW, derivative_constant
 from approxrates.generators.rounding import LIBRARY
+from approxrates.generators.singular import CornerModel
 from approxrates.regularity import Regularity
 from approxrates.target import Point, Target
 from approxrates.taylor import UNIT
@@ -91,6 +92,7 @@ def corner(smoothness: float = 2.0 / 3.0, dim: int = 2, seed: int = 0) -> Target
         evaluate=total.evaluate,
         exact_evaluate=total.exact,
         base=2,
+        enclosure=CornerModel(r),
         gradient=total.gradient if r > 1 else None,
         evaluation_error=1.01 * UNIT * math.pow(2.0, r / 2.0) * units,
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from approxrates.generators import base
 from approxrates.generators.rounding import LIBRARY
+from approxrates.generators.singular import FlatModel
 from approxrates.regularity import Regularity
 from approxrates.target import Point, Target
 from approxrates.taylor import UNIT
@@ -88,6 +89,7 @@ def gevrey(smoothness: float = math.inf, dim: int = 1, seed: int = 0, order: flo
         evaluate=total.evaluate,
         exact_evaluate=total.exact,
         base=2,
+        enclosure=FlatModel(total.power, d),
         evaluation_error=1.01 * UNIT * ((LIBRARY + d) / math.e + LIBRARY),
         interpolation_gap=base.curvature_gap(_curvature(total.power)) if d == 1 else None,
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from approxrates.generators import base
 from approxrates.generators.rounding import LIBRARY
+from approxrates.generators.singular import PowerModel
 from approxrates.regularity import Regularity
 from approxrates.target import Point, Target
 from approxrates.taylor import UNIT
@@ -142,6 +143,7 @@ def power(smoothness: float, dim: int = 1, seed: int = 0, centre: float | None =
         evaluate=total.evaluate,
         exact_evaluate=total.exact,
         base=2,
+        enclosure=PowerModel(r, c, shape == "plus", d),
         gradient=total.gradient if r > 1 else None,
         evaluation_error=1.01 * UNIT * (r * (1.0 + LIBRARY * (d - 1)) + LIBRARY) * math.pow(d, r / 2.0),
         interpolation_gap=functools.partial(_gap, r, radius or 0.0, curvature) if d == 1 else None,
