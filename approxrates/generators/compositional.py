@@ -10,6 +10,7 @@ import numpy as np
 
 from approxrates.generators import base
 from approxrates.generators.faber_tree import faber_tree
+from approxrates.generators.profiles import ComposedModel
 from approxrates.generators.structured import UNIT, node_seed, rounding, tree_slope
 from approxrates.regularity import Regularity
 from approxrates.target import Point, Target
@@ -107,6 +108,7 @@ def compositional(smoothness: float, dim: int = 4, seed: int = 0, levels: int = 
         exact_evaluate=total.exact,
         tail_bound=tail,
         base=2,
+        enclosure=ComposedModel(nodes, factor),
         evaluation_error=_rounding(nodes[0], tree_slope(s, levels, 2), rows, float(factor)),
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from approxrates.generators import base
 from approxrates.generators.faber_tree import faber_tree
+from approxrates.generators.profiles import ProfileModel, squared_distance
 from approxrates.generators.ridge import Composed
 from approxrates.generators.structured import LEVELS, UNIT, node_seed, rough_gap_function, rounding, tree_slope
 from approxrates.regularity import Regularity
@@ -71,6 +72,7 @@ def radial(smoothness: float, dim: int = 1, seed: int = 0, levels: int = LEVELS)
         exact_evaluate=total.exact,
         tail_bound=g.tail_bound,
         base=2,
+        enclosure=ProfileModel(d, g, squared_distance),
         evaluation_error=rounding((d + 2) * UNIT, tree_slope(r, levels, 1), g.evaluation_error),
         interpolation_gap=rough_gap_function(radius, r, slope) if d == 1 else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,6 +14,7 @@ import numpy as np
 from approxrates.generators import base
 from approxrates.generators.bump_tree import SplineBump, bump_tree, default_setting
 from approxrates.generators.faber_tree import faber_tree
+from approxrates.generators.profiles import Affine, Mirrored, ProfileModel
 from approxrates.generators.structured import LEVELS, UNIT, node_seed, rounding, tree_slope
 from approxrates.regularity import Regularity
 from approxrates.seeds import hash_words
@@ -88,8 +90,8 @@ def _direction(direction: Any, seed: int, d: int) -> tuple[Fraction, ...]:
         raise TypeError(f"direction must be a list of numbers. Got {direction!r}. Write e.g. direction=[1.0, -0.5].")
     if not all(isinstance(a, (int, float)) and not isinstance(a, bool) for a in direction):
         raise TypeError(f"direction must hold numbers. Got {list(direction)!r}. Write e.g. direction=[1.0, -0.5].")
-    if len(direction) != d or not all(math.isfinite(a) for a in direction) or not any(direction):
-        raise ValueError(f"direction must be dim={d} finite numbers, not all 0. Got {list(direction)!r}.")
+    if len(direction) != d or not all(abs(a) <= sys.float_info.max for a in direction) or not any(direction):
+        raise ValueError(f"direction must be dim={d} finite numbers, not all 0. Got {str(list(direction))[:80]}.")
     return tuple(map(Fraction, direction))
 
 
@@ -159,13 +161,22 @@ def ridge(
         exact_evaluate=total.exact,
         tail_bound=g.tail_bound,
         base=g.base,
+        enclosure=_enclosure(form, g),
         gradient=None if g.gradient is None else Slope(form, g.gradient).evaluate,
         evaluation_error=rounding((d + 4) * UNIT, slope, g.evaluation_error),
         interpolation_gap=g.interpolation_gap if d == 1 else None,
     )
 
 
+def _enclosure(form: Form, g: Target) -> Any:
+    """The enclosure of g after the form; in one variable g itself, or its mirror image."""
+    signs = tuple(1 if a > 0 else -1 for a in form.direction)
+    if len(signs) == 1:
+        return g.enclosure if signs[0] > 0 else Mirrored(g)
+    return ProfileModel(len(signs), g, Affine(tuple(map(float, form.weights)), signs))
+
+
 def _bump_slope(r: float) -> float:
     """Lipschitz constant of a bump tree of order ``r > 1``: the levels' slopes are a geometric series."""
     b, m = default_setting(r)
-    return base.ROUND_UP * float(SplineBump(m).derivative_bound(1)) / (1.0 - math.pow(b, 1.0 - r))
+    return base.ROUND_UP * float(SplineBump(m).derivative_bound(1)) * base.geometric(b, r - 1.0)

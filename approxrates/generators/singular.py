@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from approxrates.generators.base import ROUND_UP, Floats
-from approxrates.generators.models import Cells, cell_centres, checked_cells
+from approxrates.generators.models import cell_centres, checked_cells
 from approxrates.generators.tensor import Factor, product
 from approxrates.taylor import UNIT, TaylorModel, n_terms
 
@@ -30,7 +30,7 @@ _TINY = 1e-300  # covers what underflows
 
 
 def economised(value: Floats, first: Floats, second: Floats, third: Floats, fourth: Floats) -> tuple[Floats, ...]:
-    """``value + first t + second t^2 + third t^3`` up to ``fourth`` as a polynomial of degree two and what it is off."""
+    """``value + first t + second t^2 + third t^3`` up to ``fourth``: the polynomial of degree two, and its error."""
     return value, first + 0.75 * third, second, 0.25 * np.abs(third) + fourth
 
 
@@ -237,7 +237,7 @@ class FlatModel:
                 c.append(np.asarray(sum(parts)))
                 sizes += sum(map(np.abs, parts))
             fourth = sum((abs(a) * self._most(i + 4.0 / self.power, x, half) for i, a in enumerate(rows[4])), zero)
-            *terms, error = economised(*c, fourth * half**4 / 24.0)
+            *terms, error = economised(c[0], c[1], c[2], c[3], fourth * half**4 / 24.0)
             error = error + (10.0 * u + 96.0) * UNIT * sizes
         a, b, square, e = better((middle, zero, zero, reach), (*terms, np.where(u < 600.0, error, np.nan)))
         return a, b, square, e
