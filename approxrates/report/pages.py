@@ -104,8 +104,8 @@ def gallery_page(results: Path) -> str:
     blocks = [
         "# Results",
         "Folders with a `study.toml`, the only file written by hand, hold a study and are written by `approxrates "
-        "run`; the others hold a simulation of the tool's own methods and are written by `approxrates calibrate`. This page "
-        "is written by `approxrates gallery`.",
+        "run`; the others hold a simulation of the tool's own methods and are written by `approxrates calibrate`. "
+        "This page is written by `approxrates gallery`.",
     ]
     for page in sorted(results.glob("*/README.md")):
         folder = page.parent
