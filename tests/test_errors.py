@@ -145,6 +145,38 @@ def test_rounding_is_bounded_on_every_cell_of_a_large_mesh():
         assert error.sup[0] <= exact <= error.sup[1]
 
 
+def test_bends_of_many_units_at_one_place_are_all_misplaced():
+    units = 64
+    offsets = np.repeat([2.0**-10, 0.0, -(2.0**-10)], units)
+    hidden = Layer(np.full((3 * units, 1), 3.0), offsets - 1.0, ("relu",) * len(offsets))
+    hat = np.repeat([1.0, -2.0, 1.0], units)[None]
+    network = Network((hidden, Layer(hat, None, ("identity",))), {})
+    exact = exact_outputs(network, [Fraction(1, 3)])[0]
+    error = ar.approximation_error(network, ar.load_target("polynomial", dim=1, coefficients=[0.0]))
+    assert error.certified
+    assert error.sup[0] <= exact <= error.sup[1]
+
+
+@pytest.mark.parametrize("code", ["leaky_relu", "relu"])
+def test_units_whose_side_is_decided_by_rounding_are_allowed_for(code):
+    """Two terms of size 1e7 cancel but for the last digit: the sign of what is left, times 1e9, is rounding."""
+    rng = np.random.default_rng(1)
+    target = ar.load_target("polynomial", dim=1, coefficients=[0.0])
+    for _ in range(60):
+        slope, bias, bend = rng.uniform(0.1, 1), rng.uniform(1, 8), rng.uniform(0.2, 0.8)
+        large = float(rng.uniform(1, 2) * 2**20)
+        step, sign = large - float(np.nextafter(large, 0)), rng.choice([-1.0, 1.0])
+        layers = (
+            Layer(np.full((2, 1), slope), np.full(2, bias), (code,) * 2),
+            Layer(sign * np.array([[large, step - large]]), np.array([-sign * step * (slope * bend + bias)]), (code,)),
+            Layer(np.array([[1 / (step * slope)]]), None, ("identity",)),
+        )
+        network = Network(layers, {})
+        error = ar.approximation_error(network, target)
+        exact = max(abs(exact_outputs(network, [t])[0]) for t in exact_break_points(network))
+        assert error.sup[0] <= exact <= error.sup[1]
+
+
 @pytest.mark.parametrize("half_width", [1e-3, 1e-6, 1e-9])
 @pytest.mark.parametrize("centre", [1 / 3, 0.70710678, 0.123456789])
 def test_a_spike_between_grid_points_is_found(centre, half_width):

@@ -27,6 +27,9 @@ _COMPENSATED_WORK = 300_000
 """Multiplications up to which the values on the mesh are computed with twice the digits."""
 _EXACT_WORK = 100_000
 """Multiplications up to which it is tried whether the bends lie exactly on the mesh."""
+_MANY = 16.0
+"""Errors of the units before one add up like independent ones, this many times over, where it is asked which side of a
+break-point a unit is on."""
 _STRAIGHT = 2.0**-44
 """A bend is counted as one if the mesh value is off the chord by more than this share of the largest value."""
 
@@ -139,34 +142,64 @@ def _rounding(network: Network, mesh: Array) -> tuple[float, float]:
     (Higham 2002, Accuracy and Stability, sec. 3.1), for any order of summation. What each unit's error does to the
     output is the derivative of the output with respect to it on that cell; the sum over all units is taken, and its
     maximum over cells. A bend is misplaced by the error of the crossing unit, which the output feels with the same
-    derivative: one unit at a time if there is one hidden layer, else all errors up to there are taken.
+    derivative: with one hidden layer those of the units that bend at the same place, else all errors up to there are
+    taken, for many units may bend together. Where a unit is so close to a break-point that its
+    own error may put it on the other side, on the whole cell, its derivative is not known: then its error joins with
+    the steepest slope within reach.
     """
     middle = 0.5 * (mesh[1:] + mesh[:-1])
     # Every cell counts: where large terms cancel on a few narrow cells only, a sample of the cells would miss them.
     step = max(16, _ROUNDING_ENTRIES // max(max(layer.n_in, layer.n_out) for layer in network.layers))
     chunks = [_cell_rounding(network, middle[i : i + step]) for i in range(0, len(middle), step)]
     at_values, at_bends = map(float, np.max(np.array(chunks), axis=0))
+    if network.depth == 1 and network.layers[-1].activations == (IDENTITY,):
+        at_bends = max(_common_bends(network, mesh[i : i + step]) for i in range(0, len(mesh), step))
     return (at_values, at_bends) if math.isfinite(at_values) else (math.inf, math.inf)
 
 
 def _cell_rounding(network: Network, middle: Array) -> tuple[float, float]:
     """The bounds of :func:`_rounding` on the cells with these middles, shape ``(n,)``."""
-    h, slopes, local = middle[None, :], [], []
+    h, slopes, local, doubts = middle[None, :], [], [], []
+    squares = np.zeros_like(h)
     with np.errstate(all="ignore"):
         for layer in network.layers:
             bias = 0.0 if layer.bias is None else np.abs(layer.bias)[:, None]
-            local.append((layer.n_in + 2) * UNIT * (np.abs(layer.weight) @ np.abs(h) + bias))
+            own = (layer.n_in + 2) * UNIT * (np.abs(layer.weight) @ np.abs(h) + bias)
+            before = layer.weight**2 @ squares
+            off = own + _MANY * np.sqrt(before)
             z = affine(layer, h)
-            slopes.append(_slope(layer, z))
+            slope = _slope(layer, z)
+            steepest, doubtful = _steepest(layer, z, off, slope)
+            local.append(own)
+            slopes.append(slope)
+            squares = steepest**2 * (own**2 + before)
+            doubts.append(np.where(doubtful, steepest * off, 0.0))
             h = activate(layer, z)
         adjoint, shares = np.ones((1, len(middle))), []
-        for layer, slope, own in zip(reversed(network.layers), reversed(slopes), reversed(local), strict=True):
-            adjoint = adjoint * slope
-            shares.append(np.abs(adjoint) * own)
-            adjoint = layer.weight.T @ adjoint
+        backwards = (reversed(a) for a in (network.layers, slopes, local, doubts))
+        for layer, slope, own, doubt in zip(*backwards, strict=True):
+            shares.append(np.abs(adjoint * slope) * own + np.abs(adjoint) * doubt)
+            adjoint = layer.weight.T @ (adjoint * slope)
         hidden = sum((share.sum(axis=0) for share in shares[1:]), np.zeros(len(middle)))
-        at_bends = hidden if network.depth > 1 else np.max(np.concatenate([*shares[1:], hidden[None] * 0.0]), axis=0)
-        return float((hidden + shares[0].sum(axis=0)).max()), float(at_bends.max())
+        return float((hidden + shares[0].sum(axis=0)).max()), float(hidden.max())
+
+
+def _common_bends(network: Network, t: Array) -> float:
+    """What misplaced bends of one hidden layer do, at most: all units that may bend at one of the points are off."""
+    hidden, last = network.layers
+    with np.errstate(all="ignore"):
+        z = affine(hidden, t[None, :])
+        bias = 0.0 if hidden.bias is None else np.abs(hidden.bias)[:, None]
+        own = (hidden.n_in + 2) * UNIT * (np.abs(hidden.weight) @ np.abs(t[None, :]) + bias)
+        jump = np.abs(_slope(hidden, z + 2.0 * own) - _slope(hidden, z - 2.0 * own))
+        return float((np.abs(last.weight) @ (jump * own)).max())
+
+
+def _steepest(layer: Layer, z: Array, off: Array, slope: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Largest slope sizes within ``off`` of ``z``, and which units may be on either side of a break-point there."""
+    before, after = _slope(layer, z - off), _slope(layer, z + off)
+    steepest: Array = np.maximum(np.abs(slope), np.maximum(np.abs(before), np.abs(after)))
+    return steepest, (before != slope) | (after != slope)
 
 
 def _slope(layer: Layer, z: Array) -> Array:
