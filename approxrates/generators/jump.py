@@ -71,8 +71,8 @@ def jump(smoothness: float = 0.5, dim: int = 1, seed: int = 0, jumps: int = _JUM
     over the sum of the tree's amplitudes.
 
     Float values are exact but for points within rounding of the edge, where they may be the value of the other side.
-    So no error of float values is stated, and no enclosure: on a cell that the edge crosses no polynomial is within less
-    than 1/2, however small the cell is. Errors in the sup norm are measured, not certified.
+    So no error of float values is stated, and no enclosure: on a cell that the edge crosses no polynomial is within
+    less than 1/2, however small the cell. Errors in the sup norm are measured, not certified.
 
     Args:
         smoothness: 0.5.
