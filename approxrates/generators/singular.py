@@ -118,24 +118,28 @@ class PowerModel:
         return better(crossed, chord)
 
     def _distance(self, centres: Floats, half: float) -> TaylorModel:
-        """In more variables: a power of the squared distance, or its range."""
-        r, squares = self.exponent, []
-        for i, column in enumerate(centres.T):
-            place = TaylorModel.variable(self.dim, i, column - self.centre, half)
-            place = TaylorModel(self.dim, place.terms, 2 * UNIT * np.abs(place.terms[0]))
-            squares.append(place * place)
-        inner = functools.reduce(TaylorModel.__add__, squares)
-        b = [math.factorial(k) * c for k, c in enumerate(_binomials(r / 2.0))]
-        model = inner.composed(
-            lambda y: (y ** (r / 2.0), b[1] * y ** (r / 2.0 - 1.0), b[2] * y ** (r / 2.0 - 2.0)),
-            lambda low, _: np.where(low > 0.0, ROUND_UP * abs(b[3]) * np.maximum(low, 0.0) ** (r / 2.0 - 3.0), np.inf),
-            units=32.0,
-        )
-        away = np.abs(centres - self.centre)
-        near, far = np.maximum(away * (1.0 - 4 * UNIT) - half, 0.0), away * (1.0 + 4 * UNIT) + half
-        low, high = (np.sqrt((reach**2).sum(axis=1)) ** r for reach in (near, far))
-        slack = (64.0 + 4.0 * self.dim) * UNIT
-        return within(model, low * (1.0 - slack), high * (1.0 + slack))
+        r"""In more variables: the Taylor polynomial of degree two, or the range.
+
+        With ``rho = |x - c|`` the third derivative in a direction at the angle ``arccos a`` from ``x - c`` is
+        ``r (r - 2) rho^(r-3) (3 a + (r - 4) a^3)``; the bracket is largest at ``a^2 = 1 / (4 - r)`` or at 1.
+        """
+        r, d = self.exponent, self.dim
+        away = centres - self.centre
+        rho = np.sqrt((away**2).sum(axis=1))
+        unit, (rows, columns) = half * away.T / rho, np.triu_indices(d)
+        terms = np.concatenate([np.ones((1, len(rho))), r * unit / rho, r * (r - 2.0) * unit[rows] * unit[columns]])
+        terms[1 + d :] /= rho**2
+        squares = 1 + d + np.flatnonzero(rows == columns)
+        terms[squares] = 0.5 * (terms[squares] + r * (half / rho) ** 2)
+        sizes = rho**r * (np.abs(terms).sum(axis=0) + r * d * (half / rho) ** 2)
+        size = np.abs(away)
+        near, far = np.maximum(size * (1.0 - 4 * UNIT) - half, 0.0), size * (1.0 + 4 * UNIT) + half
+        low, high = (np.sqrt((reach**2).sum(axis=1)) for reach in (near, far))
+        bracket = max(abs(r - 1.0), 2.0 / math.sqrt(4.0 - r) if r <= 3.0 else 0.0)
+        third = abs(r * (r - 2.0)) * bracket * (low if r < 3.0 else high) ** (r - 3.0)
+        slack = (64.0 + 4.0 * d) * UNIT
+        lost = ROUND_UP * third * (math.sqrt(d) * half) ** 3 / 6.0 + slack * sizes
+        return within(TaylorModel(d, rho**r * terms, lost), low**r * (1.0 - slack), high**r * (1.0 + slack))
 
 
 @dataclass(frozen=True)
