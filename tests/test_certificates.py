@@ -172,6 +172,21 @@ def test_a_network_that_overflows_has_an_infinite_error_at_both_ends():
     assert not error.certified
 
 
+def test_waves_that_rounding_blurs_are_still_between_minus_one_and_one():
+    layers = (Layer(np.array([[1e10]]), np.array([-3e9]), ("sin:30",)), Layer(np.ones((1, 1)), None, ("identity",)))
+    error = ar.approximation_error(Network(layers), catalogue("polynomial", 1, coefficients=[0.0]), budget=20_000)
+    assert error.certified
+    assert 0.99 < error.sup[0] <= 1.0 <= error.sup[1] < 1.0 + 1e-12
+
+
+def test_what_underflow_loses_is_in_the_upper_end():
+    """The square of 1e-170 is 0 in float64; times 1e300 it is 1e-40."""
+    layers = (Layer(np.zeros((1, 1)), np.array([1e-170]), ("relu2",)), Layer(np.array([[1e300]]), None, ("identity",)))
+    error = ar.approximation_error(Network(layers), catalogue("polynomial", 1, coefficients=[0.0]))
+    assert error.certified
+    assert error.sup[0] <= 1e-40 <= error.sup[1]
+
+
 def sawtooth_square(m):
     """The network of x^2 by m sawtooths (Yarotsky 2017): x minus the sum of g_k(x) / 4^k, g_k the k-fold hat."""
     tooth = np.array([2.0, -4.0, 2.0])

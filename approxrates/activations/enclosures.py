@@ -65,11 +65,11 @@ class _Smooth:
         rest = np.minimum(third / 6.0 * cube, (np.abs(f3) + fourth / 24.0 * rho) * cube)
         size = first * rho + second * rho * rho + third * cube
         rounding = _ROUNDING * (1.0 + np.abs(argument)) * (1.0 + np.abs(f0) + size)
-        level, spread = f0, first * rho
+        level, spread = f0, first * rho * (1.0 + _ROUNDING) + _ROUNDING * (1.0 + np.abs(argument)) * (1.0 + np.abs(f0))
         if math.isfinite(self.amplitude):
             wide = spread > self.amplitude
             level, spread = np.where(wide, 0.0, f0), np.where(wide, self.amplitude, spread)
-        found = Expansion(f0, f1, f2, rest + rounding, level + 0.0, spread + rounding)
+        found = Expansion(f0, f1, f2, rest + rounding, level + 0.0, spread)
         broad = np.flatnonzero(rho.ravel() * second > _WIDE * first)
         if self.line is not None and len(broad):
             self._straighten(found, broad, *(a.ravel()[broad] for a in (c, rho)))

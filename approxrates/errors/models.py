@@ -32,8 +32,8 @@ from approxrates.network import Network
 from approxrates.taylor import TaylorModel, n_terms
 
 _UP = 1.0 + 64 * UNIT
-_TINY = 1e-290
-"""More than what underflow loses in a layer."""
+_TINY, _LEAST = 1e-290, 1e-300
+"""More than what underflow loses in a layer, and in an activation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def network_models(stack: Stack, owner: NDArray[np.intp], centres: Array, half: 
     with np.errstate(all="ignore"):
         for layer in stack.layers:
             n_out, n_in = layer.weight.shape[1:]
-            e += (n_in + 4) * UNIT * np.abs(h).sum(axis=2)
+            e += (n_in + 4) * UNIT * np.abs(h).sum(axis=2) + _LEAST
             e = layer.size[owner] @ e
             z = (layer.weight[owner] @ h.reshape(groups, n_in, kept * boxes)).reshape(groups, n_out, kept, boxes)
             bias = layer.bias[owner][:, :, None]
