@@ -10,6 +10,7 @@ from scipy import stats
 from approxrates.calibration.coverage import SIZES, simulate
 from approxrates.rates import Rate, compare_rates, fit_rate
 from approxrates.rates.cells import cell_centres, size_means
+from approxrates.rates.estimate import effective_draws
 from approxrates.rates.intervals import half_width, quantile, standard_error
 from approxrates.rates.powerlaw import fit_law
 
@@ -282,6 +283,26 @@ def test_scatter_shared_by_all_draws_widens_the_interval():
     one_line = stats.linregress(np.log(SIZES), np.log(shared)).stderr
     assert rough.interval[1] - rough.value > 1.8 * one_line
     assert rough.interval[1] - rough.value > 5 * (smooth.interval[1] - smooth.value)
+
+
+def test_draws_that_miss_the_large_sizes_count_for_less():
+    errors = simulate(np.random.default_rng(4), bad=0.0)
+    whole = fit_rate(SIZES, errors, floor=0.0)
+    assert whole.parts[0][1] == 7
+    errors[2:, 5:] = np.nan  # two draws hold the slope
+    rate = fit_rate(SIZES, errors, floor=0.0)
+    assert 1 <= rate.parts[0][1] < 2.5
+    (low, high), (own_low, own_high) = compare_rates(rate, whole).interval, rate.interval
+    assert high - low > 0.5 * (own_high - own_low)
+
+    x, cells, shares = np.log(SIZES), np.log(np.median(errors, axis=2)), []
+    lever = -(x - x.mean()) / ((x - x.mean()) @ (x - x.mean()))
+    for i in range(8):
+        steeper = cells.copy()
+        steeper[i] -= x
+        shares.append(float(lever @ (size_means(steeper)[0] - size_means(cells)[0])))
+    assert np.abs(shares).sum() == pytest.approx(1.0, rel=1e-3)
+    assert effective_draws(cells, x, lever) == pytest.approx(1 / np.square(shares).sum(), rel=1e-3)
 
 
 def test_distributions_agree_with_scipy():

@@ -81,8 +81,9 @@ def compare_rates(a: Rate, b: Rate, *, paired: bool | None = None) -> RateDiffer
     both = _both(a, b) if together else np.zeros(0, dtype=bool)
     together = bool(together and both.sum() >= 2)
     if together:
-        gaps = (a.replicates - b.replicates)[both]
-        value, parts = a.value - b.value, between(gaps) + a.parts[1:] + b.parts[1:]
+        ((variance, freedom),) = between((a.replicates - b.replicates)[both])
+        freedom = min(freedom, a.parts[0][1], b.parts[0][1])  # fewer where draws miss the sizes that matter
+        value, parts = a.value - b.value, ((variance, freedom), *a.parts[1:], *b.parts[1:])
     else:
         value, parts = a.value - b.value, a.parts + b.parts
     seeds = ((a.seed_variance + b.seed_variance, math.inf), *((v, math.inf) for v, _ in (a.parts[-1:] + b.parts[-1:])))

@@ -148,7 +148,7 @@ def _estimate(
     value, lever = float(law.exponents[0]), influence(law.jacobian[0], law.weights[0])[1]
     freedom = len(x) - law.jacobian.shape[2]
     size_variance = size_scatter(own.residuals, law.weights[0], law.jacobian[0]) * float(lever @ lever)
-    parts, replicates = variance_parts(law.exponents, size_variance, freedom)
+    parts, replicates = variance_parts(law.exponents, size_variance, freedom, effective_draws(cells, x, lever))
     seeds = float(np.nanmedian(noise[present][:, kept])) * float(lever @ lever) / len(cells)
     half = max(half_width(parts), half_width(((seeds, math.inf), (size_variance, math.inf))))
     drift, drift_level = _drift(x, law, own)
@@ -207,20 +207,45 @@ def size_scatter(residuals: Array, weights: Array, design: Array) -> float:
     return max(0.0, (between_sizes - rest) / n)
 
 
-def variance_parts(estimates: Array, size_variance: float, freedom: float) -> tuple[Parts, Array]:
+def effective_draws(cells: Array, x: Array, lever: Array) -> float:
+    """How many draws an exponent rests on: the number of draws, or fewer where some miss the sizes that matter.
+
+    What the exponent gains if the slope of one draw grows by 1 is the draw's share ``c`` of it, in the two-way additive
+    fit of ``size_means``; the number is ``(sum |c|)^2 / sum c^2`` (Kish 1965, Survey Sampling, Wiley).
+
+    Args:
+        cells: Log errors, shape ``(draws, k)``; NaN where missing.
+        x: log of the sizes, shape ``(k,)``.
+        lever: Derivative of the exponent by the mean log errors, shape ``(k,)``.
+    """
+    n, present = len(cells), np.isfinite(cells)
+    if present.all():
+        return float(n)
+    draw, size = np.nonzero(present)
+    columns = np.column_stack([draw[:, None] == np.arange(n), size[:, None] == np.arange(len(x))])
+    by_cell = lever @ np.linalg.pinv(columns.astype(np.float64))[n:]
+    shares = np.abs(np.bincount(draw, weights=by_cell * (x - x.mean())[size], minlength=n))
+    return float(shares.sum() ** 2 / (shares @ shares))
+
+
+def variance_parts(
+    estimates: Array, size_variance: float, freedom: float, effective: float = math.inf
+) -> tuple[Parts, Array]:
     """Variance contributions of an estimate, and its pseudo-values: between draws (jackknife) and between sizes.
 
     Args:
         estimates: From all draws, then with each draw left out, shape ``(1 + draws,)``; or ``(1,)``.
         size_variance: Contribution of the scatter between sizes.
         freedom: Degrees of freedom of that.
+        effective: Number of draws that the estimate rests on, if that is fewer.
     """
     sizes: Parts = ((size_variance, float(freedom)),)
     if len(estimates) == 1:
         return sizes, np.empty(0)
     n = len(estimates) - 1
     replicates = n * estimates[0] - (n - 1) * estimates[1:]
-    return between(replicates) + sizes, replicates
+    ((variance, most),) = between(replicates)
+    return ((variance, min(most, max(effective - 1.0, 1.0))), *sizes), replicates
 
 
 def at_draws(mask: Any, values: Array) -> Array:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from approxrates.rates.cells import size_means
-from approxrates.rates.estimate import Estimate, at_draws, influence, size_scatter, variance_parts
+from approxrates.rates.estimate import Estimate, at_draws, effective_draws, influence, size_scatter, variance_parts
 from approxrates.rates.forecast import fitted
 from approxrates.rates.intervals import Array, Mask, half_width
 from approxrates.rates.shapes import Shape, fit_shape
@@ -31,7 +31,7 @@ def last_segment(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power:
     own, residuals = _own(shape, x, cells, log_power)
     freedom = len(x) - tangent.shape[1]
     size_variance = size_scatter(residuals, shape.weights, tangent) * float(lever @ lever)
-    parts, replicates = variance_parts(exponents, size_variance, freedom)
+    parts, replicates = variance_parts(exponents, size_variance, freedom, effective_draws(cells, x, lever))
     seeds = float(np.nanmedian(noise[present][:, kept])) * float(lever @ lever) / len(cells)
     half = max(half_width(parts), half_width(((seeds, math.inf), (size_variance, math.inf))))
     value, (level, _, bend) = float(exponents[0]), shape.coefficients[0]
