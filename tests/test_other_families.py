@@ -328,3 +328,32 @@ def test_arguments_out_of_range_are_refused_in_one_line(family, arguments, error
     with pytest.raises(error, match=message) as caught:
         make[family](**arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("order", [2.0, 3.0, 4.0])
+def test_chebyshev_coefficients_of_gevrey_functions_fall_like_the_power_that_is_stated(order):
+    # Between a quarter and all of n the logarithm grows by 4^gamma; the factor before the exponential lowers it a little.
+    base, count = 1.0 / (order - 1.0), 1 << 12
+    angles = (np.arange(count) + 0.5) * np.pi / count
+    values = np.exp(-(((1.0 + np.cos(angles)) / 2.0) ** -base))
+    sizes = np.abs(np.fft.rfft(np.concatenate([values, values[::-1]]))) / count
+    last = int(np.flatnonzero(sizes > 1e-12)[-1])
+    largest = [-math.log(sizes[n : last + 1].max()) for n in (last // 4, last)]
+    gamma = math.log(largest[1] / largest[0]) / math.log(4.0)
+    assert gamma > 1.0 / order + 0.03
+    assert abs(gamma - 2.0 / (order + 1.0)) < 0.11
+    assert "2/(s+1)" in describe("gevrey").effective
+
+
+@pytest.mark.parametrize(
+    ("family", "arguments", "match"),
+    [
+        ("polynomial", {"coefficients": [10**400]}, "at most 1e.100"),
+        ("polynomial", {"coefficients": [1e308] * 5}, "at most 1e.100"),
+        ("constant", {"value": 10**400}, "must be finite"),
+        ("power", {"smoothness": 1e-300}, "at least 1e-12"),
+    ],
+)
+def test_numbers_without_a_float_are_refused_in_words(family, arguments, match):
+    with pytest.raises(ValueError, match=match):
+        make[family](**arguments)

@@ -439,3 +439,30 @@ def test_gradients_are_limits_of_difference_quotients(family, smoothness, dim):
 @pytest.mark.parametrize("family", ["sparse_tree", "besov_tree", "single_scale", "needle", "lacunary"])
 def test_functions_that_need_not_be_differentiable_have_no_gradient(family):
     assert load_target(family, smoothness=0.8).gradient is None
+
+
+@pytest.mark.parametrize("alpha", [1e-12, 1e-9, 1e-6, 1.0 - 1e-6, 1.0 - 1e-9, 1.0 - 1e-13])
+def test_constants_stay_upper_bounds_near_whole_numbers(alpha):
+    from decimal import Decimal, localcontext
+
+    from approxrates.generators.base import holder_constant, tail_sum
+
+    with localcontext() as context:
+        context.prec = 60
+        a = Decimal(alpha)
+        down, up = 1 / (1 - Decimal(2) ** (a - 1)), 1 / (Decimal(2) ** a - 1)
+        pairs = [
+            (holder_constant(2, alpha, 2.0, 2.0), 2 * (down + up)),
+            (tail_sum(2, alpha, 40), Decimal(2) ** (-40 * a) / (1 - Decimal(2) ** -a)),
+        ]
+        for bound, value in pairs:
+            assert value <= Decimal(bound) <= value * (1 + Decimal(10) ** -11)
+
+
+@pytest.mark.parametrize(("dim", "most"), [(1, 2**19), (2, 512), (3, 64)])
+def test_a_single_scale_of_stored_signs_has_them(dim, most):
+    first, second = (make["single_scale"](1.0, dim=dim, cells=most, signs=s) for s in ("hashed", "stored"))
+    x = (np.random.default_rng(0).integers(0, most, (500, dim)) + 0.5) / most
+    assert 150 < np.sum(first(x) != second(x)) < 350
+    with pytest.raises(ValueError, match=f"cells must be at most {most} in dim={dim}"):
+        make["single_scale"](1.0, dim=dim, cells=2 * most, signs="stored")

@@ -19,6 +19,7 @@ from approxrates.target import Point
 
 RECIPE = 1  # part of a run's identity: raise it when the values of any family change
 DEFAULT_LEVELS = 40
+LEAST = 1e-12  # smaller smoothnesses are no smoothness, and their bounds overflow
 ROUND_UP = 1.0 + 1e-12  # makes a bound computed in float64 an upper bound
 _MANTISSA_BITS = 60
 _GRID_BITS = 53
@@ -59,7 +60,7 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
 
 
 def positive(family: str, smoothness: Any, below: float = math.inf) -> float:
-    """A smoothness in ``(0, below)``.
+    """A smoothness in ``(0, below)``, at least :data:`LEAST`.
 
     Raises:
         TypeError: If it is not a number.
@@ -71,6 +72,8 @@ def positive(family: str, smoothness: Any, below: float = math.inf) -> float:
     span = "positive" if math.isinf(below) else f"between 0 and {below:g}"
     if not (0 < r < below and math.isfinite(r)):
         raise ValueError(f"smoothness of {family} must be {span}. Got smoothness={r:g}. Use e.g. smoothness=0.5.")
+    if r < LEAST:
+        raise ValueError(f"smoothness of {family} must be at least {LEAST:g}. Got smoothness={r:g}. Use e.g. 0.5.")
     return r
 
 
@@ -130,9 +133,14 @@ def amplitudes(base: int, smoothness: float, levels: int) -> tuple[Fraction, ...
     return tuple(result)
 
 
+def geometric(base: float, exponent: float) -> float:
+    """The sum of ``base ** (-k * exponent)`` over ``k >= 0``, good to a few units however small the exponent is."""
+    return -1.0 / math.expm1(-exponent * math.log(base))
+
+
 def tail_sum(base: int, smoothness: float, levels: int) -> float:
     """Upper bound on the sum of ``base ** (-k * smoothness)`` over ``k >= levels``."""
-    return ROUND_UP * math.pow(base, -levels * smoothness) / (1.0 - math.pow(base, -smoothness))
+    return ROUND_UP * math.pow(base, -levels * smoothness) * geometric(base, smoothness)
 
 
 def holder_constant(base: int, alpha: float, slope: float, swing: float) -> float:
@@ -144,7 +152,7 @@ def holder_constant(base: int, alpha: float, slope: float, swing: float) -> floa
     interior maximum, so ``S(h) / h^alpha`` is greatest at a kink ``h = swing / slope``, where two geometric series give
     ``swing (1 / (1 - base^(alpha-1)) + 1 / (base^alpha - 1)) (slope / swing)^alpha``.
     """
-    series = 1.0 / (1.0 - math.pow(base, alpha - 1.0)) + 1.0 / (math.pow(base, alpha) - 1.0)
+    series = geometric(base, 1.0 - alpha) + 1.0 / math.expm1(alpha * math.log(base))
     return ROUND_UP * swing * series * math.pow(slope / swing, alpha)
 
 

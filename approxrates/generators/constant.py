@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from fractions import Fraction
 from typing import Any
 
@@ -56,8 +57,9 @@ def constant(smoothness: float = math.inf, dim: int = 1, seed: int = 0, value: f
     base.whole("seed", seed, 0)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"value must be a number. Got {value!r}. Write e.g. value=1.0.")
-    if not math.isfinite(value):
-        raise ValueError(f"value must be finite. Got value={value}. Write e.g. value=1.0.")
+    if not abs(value) <= sys.float_info.max:
+        shown = value if isinstance(value, float) else "an integer beyond float64"
+        raise ValueError(f"value must be finite. Got value={shown}. Write e.g. value=1.0.")
     number = float(value)
     return Target(
         name="constant",

@@ -52,8 +52,11 @@ def _curvature(power: float) -> float:
 def gevrey(smoothness: float = math.inf, dim: int = 1, seed: int = 0, order: float = _ORDER) -> Target:
     r"""``prod_i exp(-x_i^(-1/(s-1)))``: of Gevrey class s, so infinitely smooth, and flat but not zero at 0.
 
-    Derivatives of order n grow like ``n!^s``: polynomials of degree n err by about ``exp(-c n^(1/s))``. It is no power
-    law, so it tests no phase. For ``s <= 1`` the class is analytic, and this formula is not defined.
+    Derivatives of order n grow like ``n!^s``: for the class polynomials of degree n err by about ``exp(-c n^(1/s))``.
+    This function is flat at an end of the interval only, where the nodes of polynomials crowd: with ``x = sin^2(t/2)``
+    it is about ``exp(-(t/2)^(-2/(s-1)))``, of Gevrey class ``(s + 1) / 2`` in t, and polynomials err by about
+    ``exp(-c n^(2/(s+1)))``. It is no power law, so it tests no phase. For ``s <= 1`` the class is analytic, and this
+    formula is not defined.
 
     *Linear interpolation* at spacing h (d = 1). With ``b = 1/(s-1)`` and ``u = x^-b`` the second derivative is
     ``exp(-u) (b^2 u^(2+2/b) - b (b+1) u^(1+2/b))``, and ``exp(-u) u^p <= (p/e)^p``: the error is at most ``h^2 / 8``

@@ -11,6 +11,7 @@ from approxrates.generators.base import (
     ROUND_UP,
     amplitudes,
     deepest,
+    geometric,
     identity,
     positive,
     tail_sum,
@@ -34,7 +35,7 @@ def zygmund_constant(base: int, alpha: float) -> float:
     greatest at a kink, where two geometric series give
     ``4 pi^alpha (1 / (1 - base^-alpha) + 1 / (base^(2 - alpha) - 1))``.
     """
-    series = 1.0 / (1.0 - math.pow(base, -alpha)) + 1.0 / (math.pow(base, 2.0 - alpha) - 1.0)
+    series = geometric(base, alpha) + 1.0 / math.expm1((2.0 - alpha) * math.log(base))
     return ROUND_UP * 4.0 * math.pow(math.pi, alpha) * series
 
 

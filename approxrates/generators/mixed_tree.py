@@ -18,6 +18,7 @@ from approxrates.generators.base import (
     amplitudes,
     cells,
     deepest,
+    geometric,
     holder_constant,
     identity,
     rough,
@@ -62,9 +63,9 @@ def weight_beyond(budget: float, smoothnesses: tuple[float, ...]) -> float:
         return 0.0
     first, *rest = smoothnesses
     q, last = 2.0**-first, depth(budget, first)
-    everything: float = math.prod(1.0 / (1.0 - math.pow(2.0, -r)) for r in rest)
+    everything: float = math.prod(geometric(2, r) for r in rest)
     inner = [math.pow(q, k) * weight_beyond(budget - k * first, tuple(rest)) for k in range(last + 1)]
-    total: float = math.fsum(inner) + math.pow(q, last + 1) / (1.0 - q) * everything
+    total: float = math.fsum(inner) + math.pow(q, last + 1) * geometric(2, first) * everything
     return total
 
 
@@ -258,7 +259,7 @@ def _all_smoothnesses(r: float, dim: int, given: Any) -> tuple[float, ...]:
 def _radius(smoothnesses: tuple[float, ...]) -> float:
     """Hölder constant of order ``min(smoothnesses)`` in Euclidean distance; proof in :func:`mixed_tree`."""
     r = min(smoothnesses)
-    sums = [1.0 / (1.0 - 2.0**-s) for s in smoothnesses]
+    sums = [geometric(2, s) for s in smoothnesses]
     along = [holder_constant(2, s, 2.0, 2.0) * math.prod(sums) / own for s, own in zip(smoothnesses, sums, strict=True)]
     return ROUND_UP * math.pow(math.fsum(math.pow(a, 2.0 / (2.0 - r)) for a in along), (2.0 - r) / 2.0)
 

@@ -19,6 +19,12 @@ from approxrates.taylor import UNIT, TaylorModel, n_terms
 
 _SQUARE = (0.0, 0.0, 1.0)
 _MOST_COEFFICIENTS = 64
+_LARGEST = 1e100  # sums of larger ones overflow
+
+
+def _shown(values: Sequence[Any]) -> str:
+    """The coefficients for a message, integers beyond float64 in a word."""
+    return ", ".join(repr(c) if isinstance(c, float) or abs(c) <= _LARGEST else "a huge integer" for c in values)
 
 
 def _coefficients(values: Sequence[float]) -> tuple[float, ...]:
@@ -27,10 +33,10 @@ def _coefficients(values: Sequence[float]) -> tuple[float, ...]:
         raise TypeError(f"coefficients must be a list of numbers. Got {values!r}. Write e.g. coefficients=[0, 0, 1].")
     if not all(isinstance(c, (int, float)) and not isinstance(c, bool) for c in values):
         raise TypeError(f"coefficients must be numbers. Got {list(values)!r}. Write e.g. coefficients=[0, 0, 1].")
-    if not 1 <= len(values) <= _MOST_COEFFICIENTS or not all(math.isfinite(c) for c in values):
+    if not 1 <= len(values) <= _MOST_COEFFICIENTS or not all(abs(c) <= _LARGEST for c in values):
         raise ValueError(
-            f"coefficients must be 1 to {_MOST_COEFFICIENTS} finite numbers. Got {list(values)!r}. "
-            "Write e.g. coefficients=[0, 0, 1]."
+            f"coefficients must be 1 to {_MOST_COEFFICIENTS} finite numbers, of size at most {_LARGEST:g}. "
+            f"Got [{_shown(values)}]. Write e.g. coefficients=[0, 0, 1]."
         )
     return tuple(float(c) for c in values)
 

@@ -19,7 +19,7 @@ from approxrates.generators.base import (
 from approxrates.generators.bump_tree import SplineBump, coarse_gap
 from approxrates.generators.models import bump_sum_enclosure, bump_sum_gradient
 from approxrates.generators.rounding import bump_sum_error
-from approxrates.generators.signs import HashedSigns, Signs, SparseSigns, chosen
+from approxrates.generators.signs import HashedSigns, Signs, SparseSigns, chosen, stored_levels
 from approxrates.regularity import Regularity
 from approxrates.target import Target
 
@@ -126,7 +126,8 @@ def single_scale(
         seed: Seed of the signs.
         cells: N, cells along each coordinate: a power of two, at most 2^20; by default 64 in d = 1, 8 in d = 2, 4 in
             d = 3.
-        signs: ``hashed``, or ``stored`` for true random bits where the cells of the level fit.
+        signs: ``hashed``, or ``stored`` for true random bits; then N is at most 2^19 in d = 1, 512 in d = 2, 64 in
+            d = 3.
 
     Raises:
         TypeError: For values of the wrong kind.
@@ -138,19 +139,27 @@ def single_scale(
     """
     r, d = positive("single_scale", smoothness, BELOW), whole("dim", dim, 1)
     seed, level = whole("seed", seed, 0), _level(cells, d)
+    drawn = chosen(signs, 2, d, seed)
+    if signs == "stored" and level >= stored_levels(2, d):
+        most = 1 << stored_levels(2, d) - 1
+        raise ValueError(
+            f"cells must be at most {most} in dim={d} with stored signs, of which there are 2^20. "
+            f"Got cells={1 << level}. Use signs='hashed', or e.g. cells={most}."
+        )
     extra: dict[str, Any] = {"cells": 1 << level} | ({} if signs == "hashed" else {"signs": signs})
     regularity = Regularity(r, d, radius=1.0)
     parameters = identity("single_scale", (r, d), seed, extra)
-    return _target("single_scale", chosen(signs, 2, d, seed), level, regularity, parameters)
+    return _target("single_scale", drawn, level, regularity, parameters)
 
 
 def needle(smoothness: float, dim: int = 1, seed: int = 0, cells: int | None = None) -> Target:
     r"""One bump of the single-scale function, at a random cell: zero everywhere else.
 
-    ``f(x) = s c_r N^(-r) prod_i psi(N x_i - j_i)`` with j drawn uniformly. A method that sees values at points finds
-    nothing unless a point falls into the cell, though the sup norm is ``c_r N^(-r)``: this is what limits fits from m
-    samples to errors above ``c m^(-r/d)``. Its seminorm of order r is at most 1: ``radius`` is that of one bump (exact
-    to rounding in d = 1), proven in :func:`seminorms`.
+    ``f(x) = s c_r N^(-r) prod_i psi(N x_i - j_i)`` with j drawn uniformly: one of ``2 N^d`` needles, so two seeds may
+    give the same one (0 and 1 do in d = 1). A method that sees values at points finds nothing unless a point falls into
+    the cell, though the sup norm is ``c_r N^(-r)``: this is what limits fits from m samples to errors above
+    ``c m^(-r/d)``. Its seminorm of order r is at most 1: ``radius`` is that of one bump (exact to rounding in d = 1),
+    proven in :func:`seminorms`.
 
     Args:
         smoothness: ``0 < r < 6``.
