@@ -167,6 +167,18 @@ def test_a_known_floor_is_taken_off_with_four_sizes_too():
     assert none.model == "power"
 
 
+def test_a_break_above_a_given_floor_that_matters_is_no_rate():
+    errors = 1 / SIZES
+    contradicted = fit_rate(SIZES, errors, floor=1e-3)  # errors below the floor: no law with it fits
+    assert contradicted.model == "broken"
+    assert contradicted.verdict == "undetermined"
+    assert any("given floor" in reason for reason in contradicted.reasons)
+    sizes = np.geomspace(50, 50_000, 12)
+    bent = sizes**-0.5 * (1 + (sizes / 1000) ** 10) ** -0.1
+    harmless = fit_rate(sizes, bent, floor=1e-3 * bent[-1])
+    assert (harmless.model, harmless.verdict) == ("broken", "determined")
+
+
 def test_median_and_best_come_together():
     errors = simulate(np.random.default_rng(7), seeds=5)
     rate, best = fit_rate(SIZES, errors), fit_rate(SIZES, errors, statistic="best")

@@ -24,6 +24,7 @@ from approxrates.rates.verdicts import (
     bounds_said,
     choice_said,
     drifts,
+    floor_ignored,
     points_of,
     remarks_on,
     shortcomings,
@@ -131,7 +132,7 @@ def _fitted(data: Data, statistic: str) -> Rate:
     if statistic == "best":
         found, remarks = _despite_best(found, best_below_median(sizes, cube, found.used))
         reasons += remarks
-    failures = [*choice_said(choice, model), *shortcomings(sizes, kept, found)]
+    failures = [*choice_said(choice, model), *floor_ignored(data.floor, logs, found), *shortcomings(sizes, kept, found)]
     every, failed = (*reasons, *said, *failures), lost or bool(failures)
     rate = _record(data, statistic, logs, kept, bounds, found, choice, every, failed)
     if model == "stretched-exponential":

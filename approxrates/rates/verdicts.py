@@ -24,6 +24,8 @@ MIN_DRAWS = 3
 """Draws from which on their scatter can be told: two that agree by luck give a narrow interval."""
 UNTESTED_DRIFT = 0.25
 """So must any drift (times ``max(1, p)``) of one draw with fewer than six sizes, too few to test or to fit a floor."""
+MAX_FLOOR = 0.05
+"""Largest share of the smallest error that a given floor may be for a broken law, which is fitted without it."""
 
 
 def drifts(found: Estimate) -> bool:
@@ -130,6 +132,19 @@ def choice_said(choice: LawChoice, model: str) -> list[str]:
             "no rate p; the value given is the mean slope over the sizes used."
         ]
     return list(choice.reasons) if choice.contested else []
+
+
+def floor_ignored(floor: float | None, logs: Array, found: Estimate) -> list[str]:
+    """Why a broken law is no rate where the caller knows of a floor that matters: it is fitted without one."""
+    if not floor or not math.isfinite(found.break_at):
+        return []
+    least = float(np.exp(np.nanmean(logs[:, found.kept], axis=0).min()))
+    if floor <= MAX_FLOOR * least:
+        return []
+    return [
+        f"The given floor of {floor:.3g} is {floor / least:.0%} of the smallest error, and the law with a break that "
+        "fits best has none. Leave out the sizes near the floor, or check it."
+    ]
 
 
 def points_of(
