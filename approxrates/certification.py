@@ -174,7 +174,34 @@ def _due(folder: Path, result: Certified, budget: int | None) -> list[dict[str, 
         if not is_settled(certificates.get(row["id"]), result.gap, budget) and not _is_proven(row, result.gap)
     ]
     result.n_runs, result.n_weights, result.n_before = len(good), len(held), len(held) - len(due)
-    return [{"id": row["id"], "target": row["spec"]["target"]} for row in due]
+    return [
+        {"id": row["id"], "target": row["spec"]["target"], "made": _made(row["spec"], row["spec"].get("training"))}
+        for row in due
+    ]
+
+
+def _made(record: Mapping[str, Any], training: Any) -> dict[str, Any]:
+    """What a spec and the provenance of its network have in common: a weight file of another run differs here."""
+    target = record.get("target")
+    return {
+        "target": None if target is None else {k: v for k, v in target.items() if k != "file"},
+        "architecture": record.get("architecture"),
+        "replica": (training or {}).get("replica"),
+    }
+
+
+def _of_run(path: Path, wanted: Mapping[str, Any]) -> Network:
+    """The network of a run.
+
+    Raises:
+        ValueError: If the file says that it belongs to another run.
+    """
+    network = Network.load(path)
+    found = _made(network.provenance, network.provenance)
+    for name, value in wanted.items():
+        if value is not None and found[name] is not None and store.canonical(value) != store.canonical(found[name]):
+            raise ValueError(f"{path} must hold the network of this run. Got one of another {name}. Put it back.")
+    return network
 
 
 def _is_proven(row: Mapping[str, Any], gap: float) -> bool:
@@ -239,8 +266,8 @@ def certify_batch(text: str) -> str:
     """Certifies the networks of a batch and appends the certificates before it answers. Runs in a worker.
 
     Args:
-        text: JSON: ``folder``, ``gap``, ``budget``, ``sources`` and ``runs``: a list of ``{"id", "target"}`` of one
-            target.
+        text: JSON: ``folder``, ``gap``, ``budget``, ``sources`` and ``runs``: a list of ``{"id", "target", "made"}``
+            of one target.
 
     Returns:
         JSON: ``{"runs": [{"id", "certified", "width"} or {"id", "error"}]}``, in the order of the runs.
@@ -272,7 +299,7 @@ def _measured(
     try:
         target = build_target(runs[0]["target"], task["sources"].get(store.canonical(runs[0]["target"]), {}))
         folder = Path(task["folder"]) / "weights"
-        networks = [Network.load(folder / f"{run['id']}.safetensors") for run in runs]
+        networks = [_of_run(folder / f"{run['id']}.safetensors", run.get("made", {})) for run in runs]
         errors = approximation_errors(networks, target, task["gap"], task["budget"], certify=True)
     except Exception as problem:
         if len(runs) == 1:

@@ -241,6 +241,17 @@ def test_a_damaged_weight_file_is_told_and_does_not_spoil_the_others(folder):
     assert path.stem[:12] in result.notes[0]
 
 
+def test_weight_files_that_were_swapped_are_told_and_not_certified(folder):
+    first, second = (folder / "weights" / f"{run}.safetensors" for run in sorted(weights(folder))[:2])
+    kept = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(kept)
+    result = recertify(folder, progress=False)
+    assert len(result.notes) == 2
+    assert all("Got one of another" in note for note in result.notes)
+    assert not {first.stem, second.stem} & set(read_certificates(folder).rows)
+
+
 def test_settled_is_what_cannot_gain():
     row = {"lower": 1.0, "upper": 1.2, "certified": True, "gap": 0.1, "budget": None}
     assert is_settled(row, 0.25, None)
