@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import approxrates as ar
 from approxrates.generators import GENERATORS
+from approxrates.network import Network
 from approxrates.taylor import n_terms
 
 # Family, options, and a place where it is singular: cells around it are looked at on every level.
@@ -216,3 +218,39 @@ def test_models_survive_pickling_and_empty_calls(case):
 def test_jumps_have_no_enclosure():
     assert GENERATORS["jump"]().enclosure is None
     assert GENERATORS["jump"](dim=2).enclosure is None
+
+
+@pytest.mark.parametrize("code", ["tanh", "relu"])
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("brownian", {"smoothness": 0.5}),
+        ("matern", {"smoothness": 1.5, "dim": 2}),
+        ("power", {"smoothness": 0.5}),
+        ("power", {"smoothness": 1.5, "dim": 2}),
+        ("gevrey", {}),
+        ("corner", {}),
+        ("ridge", {"smoothness": 0.5, "dim": 2}),
+        ("radial", {"smoothness": 0.5, "dim": 2}),
+    ],
+)
+def test_networks_of_both_kinds_are_certified_and_the_truth_is_inside(family, options, code):
+    target = GENERATORS[family](**options)
+    arch = ar.FixedWidth(dim=target.dim, width=6, depth=2, activation=code)
+    network = Network(arch.layers(arch.initialise([0])[0]))
+    error = ar.approximation_error(network, target)
+    assert error.certified
+    assert error.ended_by == "gap"
+    lower, upper = error.sup
+    assert upper <= 1.05 * lower
+    side = np.linspace(0.0, 1.0, 20_001 if target.dim == 1 else 257)
+    x = np.stack(np.meshgrid(*[side] * target.dim, indexing="ij"), axis=-1).reshape(-1, target.dim)
+    seen = np.abs(np.asarray(network(x)).ravel() - target(x)).max()
+    assert 0.9 * lower <= seen <= upper * (1.0 + 1e-9)
+
+
+def test_compositions_are_too_many_variables_for_a_certificate_and_it_says_so():
+    target = GENERATORS["compositional"](0.5)
+    arch = ar.FixedWidth(dim=4, width=4, depth=2, activation="tanh")
+    error = ar.approximation_error(Network(arch.layers(arch.initialise([0])[0])), target)
+    assert not error.certified
