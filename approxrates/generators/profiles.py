@@ -4,7 +4,7 @@ r"""Proven models of a tree in one variable after a smooth form, and of trees in
 quarter as long cover it; the tree's own models of these are proven. A quadratic polynomial in t is fitted to them by
 least squares, and how far it is off each of them, by the extremes of a quadratic, is the remainder. So the remainder is
 nearly the distance of this tree from this polynomial on this interval, and has the tree's rate. The polynomial of the
-form is then put in.
+form is then put in; where it is so bent that the range of g says more, that is taken.
 
 *Rounding.* The interval is made longer by the rounding of the form, so it holds the exact t; what the polynomial makes
 of that rounding counts.
@@ -23,6 +23,7 @@ import numpy as np
 
 from approxrates.generators.base import ROUND_UP, Floats
 from approxrates.generators.models import Cells, checked_cells
+from approxrates.generators.singular import within
 from approxrates.target import Target
 from approxrates.taylor import UNIT, TaylorModel, n_terms
 
@@ -67,10 +68,10 @@ class ProfileModel:
         count = float(self.tree.base) ** deep
         first = np.minimum(np.floor(low * count), count - 1.0)
         n = np.minimum(np.floor(high * count), count - 1.0) - first + 1.0
-        terms, error = np.zeros((3, len(low))), np.zeros(len(low))
+        terms, error, ends = np.zeros((3, len(low))), np.zeros(len(low)), np.zeros((2, len(low)))
         for level, parts in np.unique(np.stack([deep, n]), axis=1).T.astype(np.int64).tolist():
             rows = np.flatnonzero((deep == level) & (n == parts))
-            terms[:, rows], error[rows] = self._window(level, first[rows].astype(np.int64), parts)
+            terms[:, rows], error[rows], ends[:, rows] = self._window(level, first[rows].astype(np.int64), parts)
         # The place in the window. Its middle and half width are exact; the difference and the quotient are rounded.
         place = inner.terms.copy()
         place[0] -= (first + 0.5 * n) / count
@@ -82,10 +83,10 @@ class ProfileModel:
         found[0] += terms[0]
         lost = error + np.abs(terms[1]) * outer.remainder + np.abs(terms[2]) * square.remainder
         lost = lost + 8.0 * UNIT * (np.abs(terms[0]) + np.abs(terms[1]) * sizes + np.abs(terms[2]) * sizes**2)
-        return TaylorModel(self.dim, found, lost * ROUND_UP)
+        return within(TaylorModel(self.dim, found, lost * ROUND_UP), *ends)
 
-    def _window(self, level: int, first: Cells, n: int) -> tuple[Floats, Floats]:
-        """A quadratic polynomial on ``n`` cells from the first on, and how far it is off at most."""
+    def _window(self, level: int, first: Cells, n: int) -> tuple[Floats, Floats, Floats]:
+        """A quadratic polynomial on ``n`` cells from the first on, how far g is off it at most, and bounds of g."""
         assert self.tree.enclosure is not None
         own, where = np.unique(first[:, None] + np.arange(n), return_inverse=True)
         model, where = self.tree.enclosure(level, own[:, None]), where.reshape(len(first), n)
@@ -102,7 +103,9 @@ class ProfileModel:
         most, least = high.max(axis=1), low.min(axis=1)
         fitted[0] += 0.5 * (most + least)
         rounding = 16.0 * UNIT * (np.abs(fitted).sum(axis=0) + np.abs(parts).sum(axis=0).max(axis=1))
-        return fitted, 0.5 * (most - least) * ROUND_UP + rounding
+        lowest, highest = model.range()
+        ends = np.stack([lowest[where].min(axis=1), highest[where].max(axis=1)])
+        return fitted, 0.5 * (most - least) * ROUND_UP + rounding, ends
 
 
 @dataclass(frozen=True)
