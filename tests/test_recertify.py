@@ -154,6 +154,16 @@ def test_damage_inside_is_told_and_done_again(done):
     assert recertify(done, progress=False).n_proven == 1
 
 
+@pytest.mark.parametrize("wrong", [{"lower": "0.1"}, {"upper": math.inf}, {"certified": "false"}, {"gap": "0.05"}])
+def test_a_certificate_of_other_kinds_than_numbers_does_not_count(done, wrong):
+    (path,) = (done / "certificates").glob("*.jsonl")
+    first, *others = path.read_text().splitlines(keepends=True)
+    path.write_text(json.dumps(json.loads(first) | wrong) + "\n" + "".join(others))
+    found = read_certificates(done)
+    assert len(found.rows) == 5
+    assert "1 damaged line" in found.notes[0]
+
+
 def test_killed_in_the_middle_it_is_finished_by_the_same_command(folder):
     code = f"""
 import time, approxrates.certification as c

@@ -103,7 +103,9 @@ def _checked(row: Any) -> dict[str, Any]:
     """
     if not isinstance(row, dict) or row.get("schema") != SCHEMA or any(row.get(k) is None for k in _KEYS):
         raise ValueError("not a certificate")
-    if not 0 <= float(row["lower"]) <= float(row["upper"]):
+    if any(isinstance(row[k], bool) or not isinstance(row[k], (int, float)) for k in ("gap", "lower", "upper")):
+        raise ValueError("no numbers")
+    if not isinstance(row["certified"], bool) or not 0 <= row["lower"] <= row["upper"] < math.inf:
         raise ValueError("no enclosure")
     return row
 
