@@ -152,6 +152,13 @@ def test_nothing_binds_on_an_easy_target():
     assert place(measured(1.0), EASY, depth_exponent=1.0).binding is None
 
 
+def test_nothing_binds_where_there_is_an_alarm():
+    for options in ({"sample_exponent": 2.0}, {"optimisation_limited": True, "exact_weights": True}):
+        point = place(measured(2.2, 0.1), RICH, depth_exponent=1.5, **options)
+        assert (point.label, point.binding) == (Label.ALARM, None)
+    assert place(measured(1.2, 0.1), RICH, activation="heaviside", depth_exponent=0.0).binding is None
+
+
 def test_dimension_enters_the_normalised_rate():
     for dim, smoothness in ((2, 0.5), (3, 1.5)):
         regularity = Regularity(smoothness=smoothness, dim=dim, information_rich=True)

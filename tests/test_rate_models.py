@@ -9,7 +9,7 @@ import approxrates as ar
 from approxrates.calibration.coverage import SIZES, simulate
 from approxrates.calibration.model_choice import simulate_law
 from approxrates.rates import choose_law, compare_rates, fit_rate
-from approxrates.rates.choice import CHOICE_FROM, _chow, _fit
+from approxrates.rates.choice import CHOICE_FROM, Candidate, _chow, _contest, _fit
 from approxrates.rates.shapes import SHARPNESS, fit_shape, gamma_interval
 
 TWELVE = np.geomspace(50, 50_000, 12)
@@ -125,6 +125,22 @@ def test_the_arbiter_overrules_aicc():
     assert choice.contested or choice.chosen != "power"
     rate = fit_rate(SIZES, errors)
     assert rate.verdict == "undetermined"
+
+
+@pytest.mark.parametrize(
+    ("law", "rival", "refuted_at", "ahead", "low_gamma", "contested"),
+    [
+        ("power", "stretched-exponential", 0.001, 9.0, 0.5, True),  # refuted, and the rival predicts better
+        ("power", "stretched-exponential", 0.05, 9.0, 0.5, False),  # not refuted, and AICc is clear
+        ("power", "power+floor", 0.001, 9.0, 0.5, False),  # one kind of law
+        ("power", "stretched-exponential", 0.05, 1.0, 0.5, True),  # AICc is close
+        ("stretched-exponential", "power", 0.05, 9.0, 0.5, False),
+        ("stretched-exponential", "power", 0.05, 9.0, 0.06, True),  # gamma may be next to nothing
+    ],
+)
+def test_a_choice_is_contested_for_the_stated_reasons_only(law, rival, refuted_at, ahead, low_gamma, contested):
+    ranked = [Candidate(law, 0.0, 0.5, 1.0, 0.5, refuted_at), Candidate(rival, ahead, 0.5, 1.0, 0.1, 0.5)]
+    assert _contest(ranked, SIZES, (low_gamma, 0.7))[0] == contested
 
 
 def test_chows_p_value_is_that_of_the_f_test_for_straight_lines():

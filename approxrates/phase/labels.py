@@ -133,7 +133,12 @@ samples bind: a few per weight are seen, while every weight has room for 64 sign
 
 
 def binding_of(case: Case, label: Label) -> Binding | None:
-    """Optimisation if it is known to limit a rate below the law; else the smallest term, if the interval reaches it."""
+    """Optimisation if it is known to limit a rate below the law; else the smallest term, if the interval reaches it.
+
+    Nothing binds a rate that no network can have.
+    """
+    if label is Label.ALARM:
+        return None
     bound = min(case.law.values(), default=math.inf)
     if case.saturated:
         return "depth"
