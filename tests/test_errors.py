@@ -157,6 +157,19 @@ def test_bends_of_many_units_at_one_place_are_all_misplaced():
     assert error.sup[0] <= exact <= error.sup[1]
 
 
+def test_a_clipped_unit_just_inside_its_rim_is_allowed_for():
+    """What is clipped is 1 less 2^-60, and 2^60 times that less 2^60 is -1, not 0."""
+    clipped = ("hard_tanh",)
+    layers = (
+        Layer(np.zeros((2, 1)), np.array([1.0, 2.0**-60]), clipped * 2),
+        Layer(np.array([[1.0, -1.0]]), None, clipped),
+        Layer(np.array([[2.0**60]]), np.array([-(2.0**60)]), ("identity",)),
+    )
+    error = ar.approximation_error(Network(layers, {}), ar.load_target("polynomial", dim=1, coefficients=[0.0]))
+    assert error.certified
+    assert error.sup[0] <= 1.0 <= error.sup[1]
+
+
 @pytest.mark.parametrize("code", ["leaky_relu", "relu"])
 def test_units_whose_side_is_decided_by_rounding_are_allowed_for(code):
     """Two terms of size 1e7 cancel but for the last digit: the sign of what is left, times 1e9, is rounding."""

@@ -49,8 +49,11 @@ def pieces_of(network: Network) -> Pieces | None:
     if network.activations <= EXACT_ON_FLOATS and work <= _COMPENSATED_WORK:
         if work <= _EXACT_WORK and bends_are_exact(network.layers, mesh):
             at_bends = 0.0
-        sharp = evaluate_compensated(network.layers, mesh[:, None])[:, 0]
-        if np.all(np.isfinite(sharp)):
+        # At the rims of hard_tanh the second half of the digits is lost: 1 less 2^-60 becomes 1.
+        sharp = (
+            values if "hard_tanh" in network.activations else evaluate_compensated(network.layers, mesh[:, None])[:, 0]
+        )
+        if sharp is not values and np.all(np.isfinite(sharp)):
             values, at_values = sharp, UNIT * float(np.abs(sharp).max()) + 8 * UNIT * at_values
     return Pieces(mesh, values, at_values + at_bends, _count(mesh, values))
 
