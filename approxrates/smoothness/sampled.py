@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from approxrates.seeds import seed_for
 from approxrates.smoothness.base import Floats
@@ -24,11 +27,14 @@ class Sampled:
         values: Shape ``(n,) * len(axes)``, with a leading axis of segments if the axes start at 1.
         axes: Axes along which neighbours lie ``spacing`` apart.
         spacing: Distance of neighbours.
+        points: Numbers of segments (n, 1) or (n, 0), and places in spacings of shape (n, ..., axes), to points of the
+            cube, in one column of rows; None for data, which have no values between their points.
     """
 
     values: Floats
     axes: tuple[int, ...]
     spacing: float
+    points: Callable[[NDArray[np.int64], Floats], Floats] | None = field(default=None, repr=False)
 
     @property
     def n(self) -> int:
@@ -53,7 +59,19 @@ def sampled(target: Target, levels: int | None) -> Sampled | None:
     side = np.arange(cells + 1) / cells
     points = np.stack(np.meshgrid(*[side] * target.dim, indexing="ij"), axis=-1).reshape(-1, target.dim)
     values = np.asarray(target(points)).reshape((len(side),) * target.dim)
-    return Sampled(values, tuple(range(target.dim)), 1.0 / cells)
+    return Sampled(values, tuple(range(target.dim)), 1.0 / cells, functools.partial(_of_cube, cells))
+
+
+def _of_cube(cells: int, line: NDArray[np.int64], places: Floats) -> Floats:
+    """Points at places on the grid of the cube and between its nodes."""
+    return np.asarray(np.clip(places / cells, 0.0, 1.0).reshape(-1, places.shape[-1]))
+
+
+def _of_segments(starts: Floats, steps: Floats, line: NDArray[np.int64], places: Floats) -> Floats:
+    """Points at places on segments, ``steps`` being the vectors from node to node."""
+    around = (-1,) + (1,) * (places.ndim - 2) + (starts.shape[1],)
+    points = starts[line[:, 0]].reshape(around) + places * steps[line[:, 0]].reshape(around)
+    return np.asarray(np.clip(points, 0.0, 1.0).reshape(-1, starts.shape[1]))
 
 
 def _along_segments(target: Target, levels: int) -> Sampled:
@@ -68,7 +86,8 @@ def _along_segments(target: Target, levels: int) -> Sampled:
     places = np.arange(2**levels + 1) * 2.0**-levels
     points = starts[:, None, :] + places[:, None] * rays[:N_LINES, None, :]
     values = np.asarray(target(np.clip(points, 0.0, 1.0).reshape(-1, target.dim)))
-    return Sampled(values.reshape(N_LINES, len(places)), (1,), LENGTH * 2.0**-levels)
+    between = functools.partial(_of_segments, starts, rays[:N_LINES] * 2.0**-levels)
+    return Sampled(values.reshape(N_LINES, len(places)), (1,), LENGTH * 2.0**-levels, between)
 
 
 def _gridded(x: Floats, y: Floats) -> Sampled | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,35 +11,50 @@ from numpy.typing import NDArray
 from approxrates.seeds import seed_for
 from approxrates.smoothness.base import Floats
 from approxrates.smoothness.sampled import Sampled
+from approxrates.smoothness.zoom import zoomed
 
 COARSE, FINE = 4, 4  # factors from the largest and the smallest step that are left out: 2 octaves each
 SPAN = 2.0**7  # of the steps that remain, the finest ones are used: the exponent is a limit
 _MOST_PAIRED = 3_000
 
 
-def structure_function(field: Sampled, order: int) -> tuple[Floats, Floats]:
+def structure_function(
+    field: Sampled, order: int, evaluate: Callable[[Floats], Floats] | None = None
+) -> tuple[Floats, Floats]:
     r"""``S_o(h) = max |Delta_h^o f|`` over all places and axes, at steps ``h = 2^i`` and ``3 2^i`` spacings.
 
-    For a function that is Hölder of order r and no better, ``S_o(h)`` is of size ``h^min(r, o)``.
+    For a function that is Hölder of order r and no better, ``S_o(h)`` is of size ``h^min(r, o)``. The best place of the
+    grid is found first; with the function itself at hand, the maximum is then sought near it, down to the resolution
+    of float64 numbers (:mod:`~approxrates.smoothness.zoom`).
 
     Args:
         field: Values on a grid.
         order: The o.
+        evaluate: The function, ``(n, d) -> (n,)``; None for data.
 
     Returns:
         Steps, descending, and sizes, each of shape ``(k,)``.
     """
     strides = sorted({c * 2**i for i in range(40) for c in (1, 3) if c * 2**i * order < field.n})
-    sizes = []
+    largest, peaks = [], []
     for stride in strides:
-        largest = 0.0
-        for axis in field.axes:
-            change = np.moveaxis(field.values, axis, 0)
-            for _ in range(order):
-                change = change[stride:] - change[:-stride]
-            largest = max(largest, float(np.max(np.abs(change))))
-        sizes.append(largest)
-    return np.array(strides[::-1]) * field.spacing, np.array(sizes[::-1])
+        found = [_largest(field, axis, stride, order) for axis in field.axes]
+        largest.append(max(size for size, _ in found))
+        peaks.append([place for _, place in found])
+    sizes = np.array(largest)
+    if evaluate is not None and field.points is not None:
+        sizes = np.maximum(sizes, zoomed(evaluate, field, order, strides, peaks))
+    return np.array(strides[::-1]) * field.spacing, np.asarray(sizes[::-1])
+
+
+def _largest(field: Sampled, axis: int, stride: int, order: int) -> tuple[float, tuple[int, ...]]:
+    """The largest difference along an axis on the grid, and the index where it starts."""
+    change = np.moveaxis(field.values, axis, 0)
+    for _ in range(order):
+        change = change[stride:] - change[:-stride]
+    sizes = np.moveaxis(np.abs(change), 0, axis)
+    place = np.unravel_index(np.argmax(sizes), sizes.shape)
+    return float(sizes[place]), tuple(int(i) for i in place)
 
 
 def pair_function(x: Floats, y: Floats) -> tuple[Floats, Floats]:
