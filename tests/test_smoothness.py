@@ -19,8 +19,8 @@ def root(x):
     return np.abs(x[:, 0] - 1 / 3) ** 0.5
 
 
-def claimed(r, function=root, dim=1, kind="holder"):
-    return Target.from_callable(function, ar.Regularity(r, dim, kind))
+def claimed(r, function=root, dim=1, kind="holder", sharp=False):
+    return Target.from_callable(function, ar.Regularity(r, dim, kind, sharp=sharp))
 
 
 @pytest.mark.parametrize("moments", [1, 2, 3, 4, 6, 10])
@@ -110,6 +110,36 @@ def test_the_modulus_over_pairs_is_that_of_all_pairs():
         )
 
 
+@pytest.mark.parametrize("r", [0.1, 0.25, 0.4, 0.75])
+def test_one_rough_point_anywhere_has_its_exponent(r):
+    for centre in 0.05 + 0.9 * np.random.default_rng(4).random(8):
+        found = measure_smoothness(ar.load_target("power", smoothness=r, centre=float(centre)))
+        assert abs(found.value - r) < 0.01
+        assert found.interval[0] < r < found.interval[1]
+
+
+@pytest.mark.parametrize(("r", "slack"), [(0.25, 2e-3), (0.5, 1e-6), (1.5, 1e-6)])
+def test_the_largest_difference_is_that_of_the_function_and_not_of_the_grid(r, slack):
+    # The second difference of |x - c|^r is largest with its middle at c: 2 h^r. A float64 node misses c by 1e-16.
+    found = measure_smoothness(lambda x: np.abs(x[:, 0] - math.pi / 10) ** r, order=2)
+    used = found.used
+    assert found.sizes[used] == pytest.approx(2 * found.steps[used] ** r, rel=slack)
+
+
+@pytest.mark.parametrize("r", [0.1, 0.4])
+def test_one_rough_point_in_the_square_has_its_exponent(r):
+    for centre in (math.pi / 10, math.sqrt(0.5)):
+        found = measure_smoothness(ar.load_target("power", smoothness=r, centre=centre, dim=2), levels=8)
+        assert abs(found.value - r) < 0.03
+        assert found.interval[0] < r < found.interval[1]
+
+
+def test_rough_points_between_the_nodes_of_a_segment_are_found():
+    # A ridge with a kink across all of the cube: every segment meets it between two of its nodes.
+    found = measure_smoothness(lambda x: np.abs(x.mean(axis=1) - math.pi / 7) ** 0.2, dim=4)
+    assert abs(found.value - 0.2) < 0.02
+
+
 @pytest.mark.parametrize("method", ["structure", "leaders"])
 @pytest.mark.parametrize("r", [0.3, 0.8, 1.4, 2.6])
 def test_a_power_has_its_exponent(r, method):
@@ -160,12 +190,73 @@ def test_classes_that_are_no_holder_classes_are_not_compared():
 
 
 @pytest.mark.parametrize(
-    ("r", "expected"),
-    [(0.5, None), (1.5, "check the claim"), (0.2, "declare the larger r"), (math.inf, "check the claim")],
+    ("r", "sharp", "expected"),
+    [
+        (0.5, False, None),
+        (0.5, True, None),
+        (1.5, False, "check the claim"),
+        (0.2, True, "declare the larger r"),
+        (math.inf, False, "check the claim"),
+    ],
 )
-def test_a_wrong_claim_is_warned_of(r, expected):
-    note = smoothness_warning(claimed(r, kind="analytic" if math.isinf(r) else "holder"))
+def test_a_wrong_claim_is_warned_of(r, sharp, expected):
+    note = smoothness_warning(claimed(r, kind="analytic" if math.isinf(r) else "holder", sharp=sharp))
     assert note is None if expected is None else expected in note
+
+
+@pytest.mark.parametrize(
+    ("function", "r"),
+    [
+        (lambda x: np.sin(x[:, 0]), 0.5),
+        (lambda x: np.full(len(x), 3.0), 0.5),
+        (lambda x: x[:, 0], 1.0),
+        (root, 0.2),
+    ],
+    ids=["sine", "constant", "identity", "root"],
+)
+def test_a_claim_that_is_not_sharp_is_a_lower_bound(function, r):
+    target = claimed(r, function)
+    found = measure_smoothness(target)
+    assert found.agrees is True
+    assert "lower bound, which the function exceeds" in found.sentence
+    assert smoothness_warning(target) is None
+    # With sharp the claim is the exponent itself.
+    assert measure_smoothness(claimed(r, function, sharp=True)).agrees is False
+
+
+def test_smoothness_along_segments_decides_against_a_claim_only_from_below():
+    smooth = measure_smoothness(ar.load_target("power", smoothness=0.5, dim=3))
+    assert smooth.interval[0] > 0.5
+    assert smooth.agrees is None
+    assert "lower bound along segments leaves open" in smooth.sentence
+
+    def kinked(x):
+        return np.abs(x.mean(axis=1) - math.pi / 7) ** 0.5
+
+    assert measure_smoothness(claimed(0.5, kinked, dim=3)).agrees is True
+    assert measure_smoothness(claimed(1.5, kinked, dim=3)).agrees is False
+    flat = measure_smoothness(claimed(0.5, lambda x: x[:, 0], dim=3, sharp=True))
+    assert (flat.along_lines, flat.agrees) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "r", "options"),
+    [("single_scale", 0.5, {}), ("needle", 1.5, {}), ("single_scale", 0.5, {"cells": 2**18})],
+)
+def test_bumps_of_one_size_have_no_exponent_to_compare(name, r, options):
+    target = ar.load_target(name, smoothness=r, **options)
+    found = measure_smoothness(target)
+    assert not found.interval[0] <= r <= found.interval[1]
+    assert found.agrees is None
+    assert "bumps of one size" in found.sentence
+    assert smoothness_warning(target) is None
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_constants_are_as_smooth_as_can_be_seen(value):
+    for method in ("structure", "leaders"):
+        found = measure_smoothness(lambda x: np.full(len(x), value), method)
+        assert (found.saturated, found.interval[0]) == (True, 6.0)
 
 
 def test_noise_hides_fine_scales_and_the_rest_still_measures():

@@ -46,6 +46,7 @@ class SmoothnessMeasurement:
         used: Scales of the regression, shape ``(k,)``.
         dim: Input dimension of the function.
         along_lines: Whether the function was seen on random segments only: roughness at single points is missed.
+        one_size: Whether it is a sum of bumps of one size, whose r relates height and width and is no exponent.
         declared: What is claimed, or None.
     """
 
@@ -59,6 +60,7 @@ class SmoothnessMeasurement:
     used: NDArray[np.bool_]
     dim: int
     along_lines: bool = False
+    one_size: bool = False
     declared: Regularity | None = None
 
     @property
@@ -67,15 +69,37 @@ class SmoothnessMeasurement:
         return math.isinf(self.interval[1])
 
     @property
-    def agrees(self) -> bool | None:
+    def holds(self) -> bool | None:
         """Whether the declared smoothness lies in the interval; None where nothing comparable is declared.
 
         Besov, Sobolev and mixed numbers are no Hölder exponents, and are not compared. A jump has exponent 0.
         """
         if self.declared is None or self.declared.kind not in (*_HOLDER_KINDS, *_SMOOTH_KINDS, "jump"):
             return None
-        r = 0.0 if self.declared.kind == "jump" else self.declared.smoothness
+        r = _exponent(self.declared)
         return self.saturated if math.isinf(r) else self.interval[0] <= r <= self.interval[1]
+
+    @property
+    def exceeds(self) -> bool:
+        """Whether the function is smoother than a claim that is no more than a lower bound: one that is not sharp."""
+        declared = self.declared
+        if declared is None or self.holds is not False or declared.sharp or not declared.is_continuous:
+            return False
+        return self.interval[0] > declared.smoothness
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the values fit the claim; None where nothing comparable is declared, or nothing is decided.
+
+        A claim that is not ``sharp`` is a lower bound, and a smoother function agrees with it. Segments bound the
+        smoothness from above only: a smoother function along them decides nothing, as roughness between them is missed.
+        Nor is anything decided for bumps of one size outside of their interval.
+        """
+        if self.holds is not False or self.declared is None:
+            return self.holds
+        if self.one_size or (self.along_lines and self.interval[0] > _exponent(self.declared)):
+            return None
+        return self.exceeds
 
     @property
     def sentence(self) -> str:
@@ -89,9 +113,24 @@ class SmoothnessMeasurement:
         if self.declared is None:
             return f"{text}."
         claim = f"{'r' if self.declared.is_continuous else 'a jump, with r'} = {self.declared.smoothness:g}"
-        if self.agrees is None:
-            return f"{text}; {claim} is declared in a {self.declared.kind} class, which is not comparable."
-        return f"{text}; {claim} is declared, which {'agrees' if self.agrees else 'does not agree'}."
+        return f"{text}; {claim} is declared{self._verdict(self.declared)}."
+
+    def _verdict(self, declared: Regularity) -> str:
+        """The end of the sentence, after "is declared"."""
+        if self.holds is None:
+            return f" in a {declared.kind} class, which is not comparable"
+        if self.agrees is not None:
+            if self.exceeds:
+                return " as a lower bound, which the function exceeds"
+            return f", which {'agrees' if self.agrees else 'does not agree'}"
+        if self.one_size:
+            return ", which relates height and width of bumps of one size and is no exponent: nothing is decided"
+        return ", which a lower bound along segments leaves open"
+
+
+def _exponent(declared: Regularity) -> float:
+    """The Hölder exponent that is claimed: a jump has 0, though its number in L^2 is another."""
+    return 0.0 if declared.kind == "jump" else declared.smoothness
 
 
 def slope(steps: Floats, sizes: Floats) -> tuple[float, float]:

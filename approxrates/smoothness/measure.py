@@ -19,6 +19,7 @@ MOST_ORDER = 6
 LEAST_POINTS = 32
 ROOM = 0.5  # the order must exceed the slope by so much, or the next order is taken
 _ROUNDING = 2.0**-50
+_ONE_SIZE = ("single_scale", "needle")
 
 
 def measure_smoothness(
@@ -32,12 +33,13 @@ def measure_smoothness(
 ) -> SmoothnessMeasurement:
     r"""The uniform Hölder exponent of a function, measured; a check of a claim and not a proof.
 
-    ``structure``: the slope of ``log max |Delta_h^o f|`` against ``log h``. ``leaders``: the slope of the largest
-    wavelet leader against the scale. Both see a grid: all of the cube in d = 1, 2; in d > 2 random segments, where
-    roughness at single points is missed. Left out are the outermost scales, and sizes within a factor of 8 of the noise
-    or 100 of rounding; structure functions use 7 octaves at the fine end of the rest. The order rises from 2 until it
-    exceeds the slope by 1/2, at most to 6; a function that is smoother than can be seen is "at least" so smooth. For
-    functions declared ``holder-log`` the root of ``log(1/h)`` is divided out.
+    ``structure``: the slope of ``log max |Delta_h^o f|`` against ``log h``, the maximum sought on a grid and then
+    between its nodes near the best place. ``leaders``: the slope of the largest wavelet leader against the scale, on
+    the grid alone. Both see all of the cube in d = 1, 2; in d > 2 random segments, where roughness at single points is
+    missed. Left out are the outermost scales, and sizes within a factor of 8 of the noise or 100 of rounding; structure
+    functions use 7 octaves at the fine end of the rest. The order rises from 2 until it exceeds the slope by 1/2, at
+    most to 6; a function that is smoother than can be seen is "at least" so smooth. For functions declared
+    ``holder-log`` the root of ``log(1/h)`` is divided out.
 
     Args:
         target: A target, or a function ``(n, dim) -> (n,)``.
@@ -128,13 +130,13 @@ def _measured(
 ) -> SmoothnessMeasurement | None:
     """The measurement at one order; None with too few scales above the noise."""
     if method == "structure":
-        steps, sizes = structure.structure_function(field, order)
+        steps, sizes = structure.structure_function(field, order, goal)
     else:
         steps, sizes = leaders.leader_function(field, order)
     height = float(np.max(np.abs(field.values)))
     loud = sizes > 2.0**order * (100.0 * _ROUNDING * height + 8.0 * noise)
     used = structure.chosen(steps, loud) if method == "structure" else leaders.chosen(loud, len(field.axes))
-    if height > 0 and not np.any(sizes > 2.0**order * _ROUNDING * height):
+    if not np.any(sizes > 2.0**order * _ROUNDING * height):
         return _vanished(goal, known, method, order, steps, sizes)
     if used.sum() < LEAST_SCALES:
         return None
@@ -143,7 +145,7 @@ def _measured(
     interval = widened(value, half, method, goal.dim, saturated=saturated)
     return SmoothnessMeasurement(
         goal.name, method, value, interval, order, steps, sizes, used, goal.dim,
-        along_lines=field.axes[0] == 1, declared=known,
+        along_lines=goal.dim > 2, one_size=_one_size(goal), declared=known,
     )  # fmt: skip
 
 
@@ -153,8 +155,15 @@ def _vanished(
     """A polynomial of degree below the order: all differences are rounding."""
     interval = (float(order), math.inf)
     used = np.zeros(len(steps), dtype=bool)
-    return SmoothnessMeasurement(goal.name, method, float(order), interval, order, steps, sizes, used, goal.dim,
-                                 declared=known)  # fmt: skip
+    return SmoothnessMeasurement(
+        goal.name, method, float(order), interval, order, steps, sizes, used, goal.dim,
+        along_lines=goal.dim > 2, one_size=_one_size(goal), declared=known,
+    )  # fmt: skip
+
+
+def _one_size(goal: Target) -> bool:
+    """Whether a target is made of bumps of one size."""
+    return goal.parameters.get("name") in _ONE_SIZE
 
 
 def _scattered(goal: Target, known: Regularity | None, method: Method, noise: float) -> SmoothnessMeasurement:
@@ -191,7 +200,7 @@ def smoothness_warning(target: Target) -> str | None:
         return None
     if found.agrees is not False:
         return None
-    if found.interval[0] > target.regularity.smoothness:
+    if found.interval[0] > target.regularity.smoothness:  # the claim is sharp, or it would agree
         advice = "Rates above r/d would then say nothing; declare the larger r if it is known."
     else:
         advice = "Rates below r/d would then be no surprise; check the claim."
