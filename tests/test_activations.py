@@ -431,3 +431,13 @@ def test_the_worked_examples_of_the_documentation_run(table):
 def test_the_documented_table_lists_every_activation():
     page = (Path(__file__).parent.parent / "docs" / "activations.md").read_text(encoding="utf-8")
     assert [name for name in TABLE if f"`{name}`" not in page] == []
+
+
+def test_pieces_that_are_not_those_of_the_function_are_refused():
+    wrong = Activation(
+        "wrong_square", Family.PIECEWISE_POLYNOMIAL, lambda z, xp: xp.where(z > 0, z * z, z * 0),
+        lambda z, xp: xp.where(z > 0, 2 * z, z * 0), degree=2, breakpoints=(0.0,),
+        pieces=((Fraction(0),), (Fraction(0), Fraction(0), Fraction(1, 2))),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="value of the pieces"):
+        conformance.check(wrong)

@@ -410,3 +410,13 @@ def test_a_study_holds_measured_rates_against_declared_ones(tmp_path):
     ar.write_report(ar.load_records(tmp_path))
     page = (tmp_path / "README.md").read_text()
     assert "1 of 1 methods of known rate are measured within 0.05 of it." in page
+
+
+def test_pieces_that_are_not_those_of_the_function_are_refused():
+    t = np.array([0.0, 0.5, 1.0])
+    with pytest.raises(ValueError, match="must give the values of evaluate"):
+        ar.Approximant("wave", 1, 3, lambda x: np.sin(9 * x[:, 0]), (t, np.sin(9 * t)))
+    with pytest.raises(ValueError, match="must be points from 0 to 1"):
+        ar.Approximant("half", 1, 2, lambda x: x[:, 0], (t[:2], t[:2]))
+    with pytest.raises(ValueError, match="strictly increasing"):
+        ar.Approximant("folded", 1, 3, lambda x: x[:, 0], (np.array([0.0, 1.0, 1.0]), t))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ def check(activation: Activation) -> None:
         _check_derivative(activation, points)
     if activation.degree is not None:
         _check_degree(activation)
+    if activation.pieces is not None:
+        _check_pieces(activation, points)
     if activation.period is not None:
         gained = activation(points + activation.period) - activation(points)
         _demand(activation, "period and drift", points, gained, np.full_like(points, activation.drift), 1e-9)
@@ -96,6 +99,13 @@ def _check_derivative(activation: Activation, points: Array) -> None:
     marks = all_breakpoints(activation, REACH)
     sides = activation(marks + 1e-9), activation(marks - 1e-9)
     _demand(activation, "value just right of a break-point, as it can be trained,", marks, *sides, 1e-6)
+
+
+def _check_pieces(activation: Activation, points: Array) -> None:
+    """The pieces, from which errors are certified, are those of the function; more points than pieces have terms."""
+    some = points[:: max(1, len(points) // 200)]
+    exact = np.array([float(activation.exact(Fraction(float(t)))) for t in some])
+    _demand(activation, "the value of the pieces", some, exact, activation(some), 1e-9)
 
 
 def _check_degree(activation: Activation) -> None:

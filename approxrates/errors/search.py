@@ -209,7 +209,8 @@ class _Search:
                 score = np.where(np.isfinite(bound[part]), bound[part] - rest[part], -1.0)
                 order = np.argsort(-score, kind="stable")[: min(_BEAM, self.at_once)]
                 beams[i] = (level[part][order], cells[part][order])
-                ends = bool((beams[i][0] >= self.finest).all() or rest[part][order].max() < self._close(i))
+                spent = self.spent[i] >= self.budget
+                ends = bool(spent or (beams[i][0] >= self.finest).all() or rest[part][order].max() < self._close(i))
                 if ends or step % _LOOK == 0:
                     self._look(i, *beams[i])
                 if ends:
