@@ -18,6 +18,7 @@ from approxrates.target import Point
 from approxrates.taylor import UNIT
 
 GRID_BITS = 40
+NODE_ROUNDING = 2.0 ** -(GRID_BITS + 1)  # how far rounding to the grid moves a value at most
 DOUBT = 1e-6  # probability, over the draws, with which a stated tail may fail
 _TERMS = 4_000
 
@@ -146,8 +147,10 @@ class NodeSpline:
             rows = np.lib.stride_tricks.sliding_window_view(nodes, pieces + 1)[::pieces]
             line = rows[:, :1] * (1.0 - inside) + rows[:, -1:] * inside
             found.append(max(found[-1], float(np.max(np.abs(rows - line))) + curved))
-        # Rounding of the nodes' values and of the line: a few units in the last place of values of order one.
-        slack = 1e-15 * float(np.max(np.abs(self.coefficients)))
+        # In units of 1.1e-16 times the largest coefficient: a node is off by 5 (three rounded weights of a cubic, their
+        # products, two sums), and so is the line through two of them; it is rounded 2 times more, the difference
+        # counts 2, the curvature 1. These are 15; 36 are allowed.
+        slack = 4e-15 * float(np.max(np.abs(self.coefficients)))
         return tuple(base.ROUND_UP * g + (slack if g else 0.0) for g in reversed(found))
 
     def gap(self, level: int) -> float:
