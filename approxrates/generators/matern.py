@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from approxrates.generators import base
-from approxrates.generators.gaussian_paths import NodeSpline, dyadic, polygon_tail, stationary
+from approxrates.generators.gaussian_paths import NODE_ROUNDING, NodeSpline, dyadic, polygon_tail, stationary
 from approxrates.generators.node_models import node_enclosure
 from approxrates.regularity import Regularity
 from approxrates.target import Target
 
 FINEST = {1: 16, 2: 8}
 BELOW = 3.0
+LEAST = {1: 0.001, 2: 0.05}  # nu by dimension: below, the covariance reaches over hundreds of periods in each
 LENGTH = 0.1
 _FAR = 36.0  # a Matérn covariance is below 1e-15 beyond
 _SIDE = 2  # of the torus; the field is used on half of it in every direction
@@ -79,13 +80,15 @@ def matern(smoothness: float, dim: int = 1, seed: int = 0, length: float = LENGT
     convexity of the square. The spectral density is at most ``c |w|^(-2 nu - 1)``, whose integral against
     ``2 (1 - cos w t)`` is ``2 Gamma(1-nu) / Gamma(1+nu) (z/2)^(2 nu)``; periodic images at distance over 1 only lower
     ``V``, since C is convex at ``z >= 1``. The sum over levels is in
-    :func:`~approxrates.generators.gaussian_paths.polygon_tail`. Otherwise no tail is proven, and it is inf.
+    :func:`~approxrates.generators.gaussian_paths.polygon_tail`, to which the rounding of the nodes, 2^-41, is added.
+    Otherwise no tail is proven, and it is inf.
 
     *Information*: about ``eps^(-d/nu)`` bits to sup error eps, from the small-ball probabilities (Li & Linde 1999 with
     Dereich et al. 2003), so it is information-rich, under true randomness.
 
     Args:
-        smoothness: The nu, ``0 < nu < 3``, not an integer.
+        smoothness: The nu, ``nu < 3``, not an integer, at least 0.001 in d = 1 and 0.05 in d = 2: the covariance reaches as far
+            as ``36 length / sqrt(2 nu)``, and all periodic images in that reach are summed.
         dim: 1 or 2.
         seed: Seed of the field.
         length: Correlation length, between 0.02 and 0.25.
@@ -99,6 +102,11 @@ def matern(smoothness: float, dim: int = 1, seed: int = 0, length: float = LENGT
         Stein (1999), Interpolation of Spatial Data, chapter 2; Dietrich & Newsam (1997), SIAM J. Sci. Comput. 18.
     """
     nu, d = base.rough("matern", smoothness, BELOW), base.whole("dim", dim, 1, 2)
+    if nu < LEAST[d]:
+        raise ValueError(
+            f"smoothness of matern must be at least {LEAST[d]:g} in dim={d}: below, its covariance reaches over too many periods. "
+            f"Got smoothness={nu:g}. Use e.g. smoothness={LEAST[d]:g}."
+        )
     full = FINEST[d]
     seed, levels = base.whole("seed", seed, 0), full if levels is None else base.whole("levels", levels, 1, full)
     if isinstance(length, bool) or not isinstance(length, (int, float)):
@@ -119,7 +127,9 @@ def matern(smoothness: float, dim: int = 1, seed: int = 0, length: float = LENGT
         parameters=base.identity("matern", (nu, d), seed, extra),
         evaluate=total.evaluate,
         exact_evaluate=total.exact,
-        tail_bound=polygon_tail(levels, functools.partial(_variance, nu, float(length))) if proven else math.inf,
+        tail_bound=polygon_tail(levels, functools.partial(_variance, nu, float(length))) + NODE_ROUNDING
+        if proven
+        else math.inf,
         base=2,
         enclosure=node_enclosure(total),
         evaluation_error=total.rounding,
