@@ -58,8 +58,8 @@ def compositional(smoothness: float, dim: int = 4, seed: int = 0, levels: int = 
     r"""``g(g(x_1, x_2), g(x_3, x_4))`` and so on along a binary tree, each g a random Faber tree of its own.
 
     All g have Hölder order ``s = r^(1/k)`` for ``d = 2^k``: a composition has the product of the orders, ``r``. Values
-    of inner functions, at most ``S = sum_k 2^(-k s)`` in size, are mapped into ``[0, 1]`` by ``1/2 + c v`` with c the
-    largest multiple of ``2^-10`` below ``1 / (2 S)``.
+    of inner functions, at most ``S = sum_(k < levels) 2^(-k s)`` in size, are mapped into ``[0, 1]`` by ``1/2 + c v``
+    with c the largest multiple of ``2^-10`` below ``1 / (2 S)``.
 
     *Hölder constant.* Let ``R`` be that of a g and ``C`` that of the functions one row below, of order e. The pair of
     their values moves by at most ``C (|u|^(2e) + |v|^(2e))^(1/2) <= C 2^((1-e)/2) |x - y|^e`` for the two halves u, v

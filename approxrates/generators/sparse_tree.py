@@ -88,7 +88,9 @@ def sparse_tree(
 
     ``f(x) = sum_{k < levels} b^(-k r) sum_{j kept} s_kj prod_i psi(b^k x_i - j_i)``: on level k there are ``b^(k d)``
     cells, and ``n_k = b^ceil(theta k d)`` of them are kept, one drawn in each of as many equal blocks
-    (:class:`~approxrates.generators.signs.SparseSigns`). ``theta = 1`` keeps all: then it is the bump tree.
+    (:class:`~approxrates.generators.signs.SparseSigns`). ``theta = 1`` keeps all: then it is the bump tree. Before
+    ``theta k d`` is rounded up, 1e-9 is taken off, against the rounding of products like .1 * 30; so on levels with
+    ``theta k d <= 1e-9``, of which only a theta of at most 1e-9 has any, ``n_k`` is 1 and not b.
 
     *Hölder seminorm*: a sum over some of the cells obeys the bounds of :func:`~approxrates.generators.bump_tree`, and
     has the same radius.
