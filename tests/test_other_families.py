@@ -11,7 +11,8 @@ from scipy import special, stats
 import approxrates as ar
 from approxrates.catalogue import describe, families
 from approxrates.generators import GENERATORS
-from approxrates.generators.gaussian_paths import NodeSpline, normals, polygon_tail, stationary
+from approxrates.generators.brownian import increment_covariance
+from approxrates.generators.gaussian_paths import NodeSpline, dyadic, normals, polygon_tail, stationary
 
 make = GENERATORS
 
@@ -150,6 +151,106 @@ def test_brownian_motion_is_its_limit_at_time_one():
     assert np.all(starts == 0)
     assert stats.kstest(finals, "norm").pvalue > 1e-3
     assert abs(np.corrcoef(middles, finals - middles)[0, 1]) < 0.45
+
+
+@pytest.mark.parametrize(("hurst", "accuracy"), [(0.95, 1e-10), (0.999, 1e-7), (1 - 1e-6, 1e-4)])
+def test_increments_near_one_have_the_eigenvalues_of_arbitrary_precision(hurst, accuracy):
+    n, lags = 4096, np.arange(4097.0)
+    found = increment_covariance(hurst, lags)
+    with flint.ctx.workprec(160):
+        powers = [abs(flint.arb(k)) ** (2 * flint.arb(hurst)) if k else flint.arb(0) for k in range(-1, n + 2)]
+        true = [(powers[k] - 2 * powers[k + 1] + powers[k + 2]) / 2 for k in range(n + 1)]
+        assert np.abs(found / np.array([ball(c) for c in true]) - 1).max() < 1e-14
+        # The smallest eigenvalue of the circulant matrix: alternating signs.
+        smallest = ball(sum((true[k] * (-1) ** k * (1 if k in (0, n) else 2) for k in range(n + 1)), flint.arb(0)))
+    eigenvalues = np.fft.fft(np.concatenate([found, found[-2:0:-1]])).real
+    assert eigenvalues[n] == pytest.approx(smallest, rel=accuracy)
+
+
+@pytest.mark.parametrize("hurst", [0.25, 0.5, 0.9])
+def test_paths_up_to_nine_tenths_are_those_of_the_plain_formula(hurst):
+    n = 2**16
+    lags = np.minimum(np.arange(2 * n), 2 * n - np.arange(2 * n)).astype(np.float64)
+    powers = [np.abs(lags + shift) ** (2.0 * hurst) for shift in (-1.0, 0.0, 1.0)]
+    noise = stationary(0.5 * (powers[0] - 2.0 * powers[1] + powers[2]), 5)[:n]
+    path = dyadic(np.concatenate([[0.0], np.cumsum(noise)]) * float(n) ** -hurst)
+    assert np.array_equal(make["brownian"](smoothness=hurst, seed=5)(np.arange(n + 1) / n), path)
+
+
+def test_a_path_near_one_is_almost_a_line():
+    path = make["brownian"](smoothness=0.99999, seed=2)(np.arange(257) / 256)
+    assert np.abs(path - path[-1] * np.arange(257) / 256).max() < 0.05
+    assert abs(path[-1]) > 0.1
+
+
+def test_tails_count_the_rounding_of_the_nodes():
+    # With H near 1 the drawn part of the tail is far below the grid of the values, 2^-40.
+    drawn = polygon_tail(16, lambda k: 4.0 ** (-0.9 * (k + 1)) * (1 - 4.0**-0.1))
+    assert make["brownian"](smoothness=0.9).tail() >= drawn + 2.0**-41
+    z = math.sqrt(2 * 0.9) / 0.1
+    factor = 2 * special.gamma(0.1) / special.gamma(1.9)
+    drawn = polygon_tail(16, lambda k: factor * (z * 2.0 ** -(k + 2)) ** 1.8)
+    assert make["matern"](smoothness=0.9).tail() >= drawn + 2.0**-41
+
+
+@pytest.mark.parametrize("order", [2, 4])
+def test_gaps_hold_exactly_where_they_are_all_rounding(order):
+    # Coefficients on a line but for one unit of the last place: exact gaps by fractions, at nodes and between them.
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        a, b = 1.0 + rng.random(2)
+        levels = 3
+        coefficients = (
+            a + (b - a) * np.arange(2**levels + order - 1) / 8 + rng.integers(-1, 2, 2**levels + order - 1) * 2.0**-52
+        )
+        spline = NodeSpline(order, levels, coefficients)
+        for level in range(levels + 1):
+            width, worst = Fraction(1, 2**level), Fraction(0)
+            for cell in range(2**level):
+                ends = [spline.exact((width * (cell + i),)) for i in (0, 1)]
+                for i in range(17):
+                    u = Fraction(i, 16)
+                    value = spline.exact((width * (cell + u),))
+                    worst = max(worst, abs(value - ends[0] * (1 - u) - ends[1] * u))
+            assert worst <= Fraction(spline.gaps[level])
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "fine"),
+    [
+        ("faber_tree", {"levels": 1}, False),
+        ("faber_tree", {"levels": 19}, False),
+        ("faber_tree", {"levels": 20}, True),
+        ("faber_tree", {"levels": 40}, True),
+        ("bump_tree", {"levels": 19, "base": 2}, False),
+        ("weierstrass", {"levels": 10, "base": 4}, True),
+        ("weierstrass", {"levels": 9, "base": 4}, False),
+        ("takagi", {"levels": 3}, False),
+        ("brownian", {"levels": 15}, False),
+        ("brownian", {"levels": 16}, True),
+        ("matern", {"levels": 8}, False),
+        ("matern", {"dim": 2, "levels": 8}, True),
+        ("ridge", {"levels": 5}, False),
+    ],
+)
+def test_claims_of_the_limit_are_kept_only_by_fine_sums(family, options, fine):
+    claims = describe(family)
+    regularity = ar.load_target(family, smoothness=0.5, **options).regularity
+    assert regularity.sharp is (claims.sharp and fine)
+    assert regularity.information_rich is (claims.information_rich and fine)
+    # Seen from the values: one hat is Lipschitz, which no longer contradicts what is claimed of it.
+    if options == {"levels": 1}:
+        found = ar.measure_smoothness(ar.load_target(family, smoothness=0.5, **options))
+        assert found.interval[0] > 0.5
+        assert found.agrees
+
+
+@pytest.mark.parametrize("name", families())
+def test_every_family_has_its_claims_at_the_default(name):
+    claims = describe(name)
+    for dim in (claims.dims[0], claims.dims[-1]):
+        regularity = ar.load_target(name, smoothness=claims.smoothness.values[0], dim=dim).regularity
+        assert (regularity.sharp, regularity.information_rich) == (claims.sharp, claims.information_rich)
 
 
 def test_fewer_levels_are_the_polygon_of_the_same_path():
@@ -310,6 +411,9 @@ def test_only_jumps_make_the_sup_norm_senseless():
         ("gevrey", {"order": "two"}, TypeError, "order must be a number"),
         ("brownian", {"smoothness": 1.5}, ValueError, "between 0 and 1"),
         ("brownian", {"smoothness": 0.5, "levels": 17}, ValueError, "levels must be between 1 and 16"),
+        ("brownian", {"smoothness": 1 - 1e-9}, ValueError, "at most 0.999999"),
+        ("matern", {"smoothness": 0.01, "dim": 2}, ValueError, "at least 0.05 in dim=2"),
+        ("matern", {"smoothness": 1e-4}, ValueError, "at least 0.001 in dim=1"),
         ("matern", {"smoothness": 0.5, "length": 1.0}, ValueError, "length must be between"),
         ("matern", {"smoothness": 0.5, "length": True}, TypeError, "length must be a number"),
         ("compositional", {"smoothness": 0.5, "dim": 6}, ValueError, "power of two"),

@@ -20,6 +20,13 @@ from approxrates.shipped import folder
 from approxrates.target import Target
 
 _COMMON = ("smoothness", "dim", "seed")
+FINE_CELLS = 2**20
+"""Cells along an axis from which a target with other ``levels`` than the default keeps the claims of its family.
+
+``sharp`` and ``information_rich`` speak of the limit function; a finite sum is smooth below its finest cells, and its
+bits are those of its cells. 2^20 of them along an axis are more than any network, sample or grid of a study resolves
+(the measured smoothness sees 2^16, stored signs reach 2^20), so there the sum cannot be told from its limit.
+"""
 
 
 def _claims_of(path: Path) -> FamilyClaims:
@@ -90,7 +97,9 @@ def load_target(
         **parameters: The family's own; ``describe(name).parameters`` lists them.
 
     Returns:
-        The target; ``load_target(**target.parameters)`` makes an equal one.
+        The target; ``load_target(**target.parameters)`` makes an equal one. With other ``levels`` than the default, and
+        fewer than :data:`FINE_CELLS` cells along an axis on the finest, it is neither sharp nor information-rich: r is
+        then a lower bound, as the sum is smoother below its finest cells.
 
     Raises:
         TypeError: For values of the wrong kind.
@@ -113,10 +122,20 @@ def load_target(
     r = _smoothness(claims, smoothness)
     own = {key: value for key, value in parameters.items() if value is not None}
     target = GENERATORS[claims.generator](smoothness=r, dim=dim, seed=seed, **own)
+    fine = _is_fine(target)
     regularity = dataclasses.replace(
-        target.regularity, kind=claims.kind, sharp=claims.sharp, information_rich=claims.information_rich
+        target.regularity,
+        kind=claims.kind,
+        sharp=claims.sharp and fine,
+        information_rich=claims.information_rich and fine,
     )
     return dataclasses.replace(target, regularity=regularity)
+
+
+def _is_fine(target: Target) -> bool:
+    """Whether a target may stand for its limit: it has the default levels (which are not stated), or fine cells."""
+    levels = target.parameters.get("levels")
+    return levels is None or target.base**levels >= FINE_CELLS
 
 
 def _smoothness(claims: FamilyClaims, smoothness: float | str | None) -> float:
