@@ -87,8 +87,8 @@ def matern(smoothness: float, dim: int = 1, seed: int = 0, length: float = LENGT
     Dereich et al. 2003), so it is information-rich, under true randomness.
 
     Args:
-        smoothness: The nu, ``nu < 3``, not an integer, at least 0.001 in d = 1 and 0.05 in d = 2: the covariance reaches as far
-            as ``36 length / sqrt(2 nu)``, and all periodic images in that reach are summed.
+        smoothness: The nu, ``nu < 3``, not an integer, at least 0.001 in d = 1 and 0.05 in d = 2: the covariance
+            reaches as far as ``36 length / sqrt(2 nu)``, and all periodic images in that reach are summed.
         dim: 1 or 2.
         seed: Seed of the field.
         length: Correlation length, between 0.02 and 0.25.
@@ -104,8 +104,8 @@ def matern(smoothness: float, dim: int = 1, seed: int = 0, length: float = LENGT
     nu, d = base.rough("matern", smoothness, BELOW), base.whole("dim", dim, 1, 2)
     if nu < LEAST[d]:
         raise ValueError(
-            f"smoothness of matern must be at least {LEAST[d]:g} in dim={d}: below, its covariance reaches over too many periods. "
-            f"Got smoothness={nu:g}. Use e.g. smoothness={LEAST[d]:g}."
+            f"smoothness of matern must be at least {LEAST[d]:g} in dim={d}: below, its covariance "
+            f"reaches over too many periods. Got smoothness={nu:g}. Use e.g. smoothness={LEAST[d]:g}."
         )
     full = FINEST[d]
     seed, levels = base.whole("seed", seed, 0), full if levels is None else base.whole("levels", levels, 1, full)
