@@ -75,7 +75,8 @@ def test_leaders_are_sups_over_neighbours_and_finer_scales(dim):
 
 def test_the_structure_function_is_the_largest_difference():
     values = np.random.default_rng(2).standard_normal((20, 30))
-    steps, sizes = structure_function(Sampled(values, (0, 1), 0.5), 2)
+    steps, sizes, peaks = structure_function(Sampled(values, (0, 1), 0.5), 2)
+    assert peaks is None
     assert list(steps) == [4.0, 3.0, 2.0, 1.5, 1.0, 0.5]
     for h, size in zip(steps, sizes, strict=True):
         s = round(h / 0.5)
@@ -132,6 +133,15 @@ def test_one_rough_point_in_the_square_has_its_exponent(r):
         found = measure_smoothness(ar.load_target("power", smoothness=r, centre=centre, dim=2), levels=8)
         assert abs(found.value - r) < 0.03
         assert found.interval[0] < r < found.interval[1]
+
+
+@pytest.mark.parametrize(("centre", "dim"), [(0.0027, 1), (0.9983, 1), (0.0166, 2), (0.0703, 2), (0.9591, 2)])
+def test_one_rough_point_near_a_border_has_its_exponent(centre, dim):
+    # Coarse differences cannot have their middle there: the steps at which that changes the constant are left out.
+    for r in (0.1, 0.75):
+        found = measure_smoothness(ar.load_target("power", smoothness=r, centre=centre, dim=dim))
+        assert abs(found.value - r) < 0.03
+        assert found.interval[1] - found.interval[0] < 0.4
 
 
 def test_rough_points_between_the_nodes_of_a_segment_are_found():

@@ -129,8 +129,9 @@ def _measured(
     goal: Target, known: Regularity | None, method: Method, field: Sampled, order: int, noise: float
 ) -> SmoothnessMeasurement | None:
     """The measurement at one order; None with too few scales above the noise."""
+    peaks = None
     if method == "structure":
-        steps, sizes = structure.structure_function(field, order, goal)
+        steps, sizes, peaks = structure.structure_function(field, order, goal)
     else:
         steps, sizes = leaders.leader_function(field, order)
     height = float(np.max(np.abs(field.values)))
@@ -140,6 +141,8 @@ def _measured(
         return _vanished(goal, known, method, order, steps, sizes)
     if used.sum() < LEAST_SCALES:
         return None
+    if peaks is not None and (used & peaks.fitting(used, order)).sum() >= LEAST_SCALES:
+        used = used & peaks.fitting(used, order)
     value, half = slope(steps[used], _corrected(known, steps, sizes)[used])
     saturated = value + half > order - ROOM
     interval = widened(value, half, method, goal.dim, saturated=saturated)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from approxrates.seeds import seed_for
 from approxrates.smoothness.base import Floats
 from approxrates.smoothness.sampled import Sampled
-from approxrates.smoothness.zoom import zoomed
+from approxrates.smoothness.zoom import Peaks, zoomed
 
 COARSE, FINE = 4, 4  # factors from the largest and the smallest step that are left out: 2 octaves each
 SPAN = 2.0**7  # of the steps that remain, the finest ones are used: the exponent is a limit
@@ -20,7 +20,7 @@ _MOST_PAIRED = 3_000
 
 def structure_function(
     field: Sampled, order: int, evaluate: Callable[[Floats], Floats] | None = None
-) -> tuple[Floats, Floats]:
+) -> tuple[Floats, Floats, Peaks | None]:
     r"""``S_o(h) = max |Delta_h^o f|`` over all places and axes, at steps ``h = 2^i`` and ``3 2^i`` spacings.
 
     For a function that is Hölder of order r and no better, ``S_o(h)`` is of size ``h^min(r, o)``. The best place of the
@@ -33,18 +33,19 @@ def structure_function(
         evaluate: The function, ``(n, d) -> (n,)``; None for data.
 
     Returns:
-        Steps, descending, and sizes, each of shape ``(k,)``.
+        Steps, descending, and sizes, each of shape ``(k,)``; and where the differences start, None for data.
     """
-    strides = sorted({c * 2**i for i in range(40) for c in (1, 3) if c * 2**i * order < field.n})
+    strides = sorted({c * 2**i for i in range(40) for c in (1, 3) if c * 2**i * order < field.n}, reverse=True)
     largest, peaks = [], []
     for stride in strides:
         found = [_largest(field, axis, stride, order) for axis in field.axes]
         largest.append(max(size for size, _ in found))
         peaks.append([place for _, place in found])
-    sizes = np.array(largest)
-    if evaluate is not None and field.points is not None:
-        sizes = np.maximum(sizes, zoomed(evaluate, field, order, strides, peaks))
-    return np.array(strides[::-1]) * field.spacing, np.asarray(sizes[::-1])
+    steps, sizes = np.array(strides) * field.spacing, np.array(largest)
+    if evaluate is None or field.points is None:
+        return steps, sizes, None
+    nearby, starts = zoomed(evaluate, field, order, strides, peaks)
+    return steps, np.maximum(sizes, nearby), starts
 
 
 def _largest(field: Sampled, axis: int, stride: int, order: int) -> tuple[float, tuple[int, ...]]:

@@ -8,14 +8,61 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from approxrates.smoothness.base import Floats
 from approxrates.smoothness.sampled import Sampled
 
 _HALF = 8  # offsets to each side of a round; the next round looks between two of them
 _RESOLUTION = 2.0**-40  # of a spacing: float64 numbers of the cube are no closer
+_SAME = 0.05  # spacings between places that count as one
+_COMPARED = 3  # steps that must agree on a rough point
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Where the largest differences start, one row per step.
+
+    Attributes:
+        strides: Steps in spacings, shape ``(k,)``.
+        axes: Axis of each difference, shape ``(k,)``.
+        lines: Number of the segment, shape ``(k, 1)``, or ``(k, 0)`` on the cube.
+        places: In spacings, shape ``(k, axes)``.
+        last: Largest place along each axis.
+    """
+
+    strides: Floats
+    axes: NDArray[np.int64]
+    lines: NDArray[np.int64]
+    places: Floats
+    last: Floats
+
+    def fitting(self, used: NDArray[np.bool_], order: int) -> NDArray[np.bool_]:
+        """Steps at which the difference that is largest at the finest steps fits into the cube.
+
+        Where a lone point p is the rough one, the largest differences start at ``p - q h`` with one q. Near a border
+        that does not fit for coarse steps: another q is then the best, with another constant, and the slope over both
+        would be wrong. If the finest steps agree on no such p and q, all steps fit.
+
+        Args:
+            used: The steps of the regression, descending, shape ``(k,)``.
+            order: Order of the differences.
+        """
+        everywhere = np.ones(len(used), dtype=bool)
+        fine = np.flatnonzero(used)[-_COMPARED:]
+        if len(fine) < _COMPARED or np.ptp(self.axes[fine]) or (self.lines[fine] != self.lines[fine[0]]).any():
+            return everywhere
+        axis, strides, starts = self.axes[fine[0]], self.strides[fine], self.places[fine].copy()
+        q = -(starts[0, axis] - starts[-1, axis]) / (strides[0] - strides[-1])
+        starts[:, axis] += q * strides
+        if not 0.0 <= q <= order or np.ptp(starts, axis=0).max() > _SAME:
+            return everywhere
+        p = starts[0, axis]
+        below, above = p - q * self.strides, p + (order - q) * self.strides
+        return np.asarray((below >= -_SAME) & (above <= self.last[axis] + _SAME))
 
 
 def zoomed(
@@ -24,7 +71,7 @@ def zoomed(
     order: int,
     strides: list[int],
     peaks: list[list[tuple[int, ...]]],
-) -> Floats:
+) -> tuple[Floats, Peaks]:
     """The largest difference near the best place of the grid, at every step.
 
     Args:
@@ -35,7 +82,7 @@ def zoomed(
         peaks: For each step and each axis of the grid the index of the largest difference in ``field.values``.
 
     Returns:
-        Sizes, shape ``(k,)``; never below those of the grid but for rounding.
+        Sizes, shape ``(k,)``, never below those of the grid but for rounding; and where the differences start.
     """
     assert field.points is not None, "data have no values between their points"
     wide = len(field.axes)
@@ -56,4 +103,8 @@ def zoomed(
             found = np.argmax(changes, axis=1)
             place, best = trial[np.arange(len(place)), found], changes[np.arange(len(place)), found]
         window /= _HALF
-    return np.asarray(best.reshape(len(strides), wide).max(axis=1))
+    sizes = best.reshape(len(strides), wide)
+    axes = np.argmax(sizes, axis=1)
+    rows = np.arange(len(strides)) * wide + axes
+    ends = np.array([field.values.shape[a] for a in field.axes]) - 1.0
+    return sizes.max(axis=1), Peaks(np.array(strides, dtype=np.float64), axes, line[rows], place[rows], ends)
