@@ -95,6 +95,8 @@ def recertify(
         OSError: If certificates cannot be written; those finished are stored.
         KeyboardInterrupt: If interrupted; those finished are stored.
     """
+    if not isinstance(folder, (str, Path)):
+        raise TypeError(f"folder must be a path. Got {folder!r}. Write e.g. recertify('results/mine').")
     folder, hear = Path(folder), listener(progress)
     _check(gap, budget, workers)
     result, begin = Certified(folder, float(gap)), time.monotonic()

@@ -50,6 +50,11 @@ def call_fit(*args, **changes):
     return ar.train(*args, **({"plan": [ar.Adam(steps=2)]} | changes))
 
 
+def powers():
+    sizes = [50, 100, 200, 400]
+    return ar.fit_rate(sizes, [1 / w for w in sizes])
+
+
 X = np.linspace(0, 1, 5)
 
 # name: (what is written, error, what the message must name)
@@ -155,6 +160,14 @@ CASES = {
         "1,000,000,000 parameters",
     ),
     "study with an unknown keyword": (lambda: study(replica=3), TypeError, "replica"),
+    "tree r next to zero": (lambda: tree(smoothness=1e-300), ValueError, "smoothness=1e-300"),
+    "forecast of a size in words": (lambda: powers().next_error("many"), TypeError, "n_params must be a number"),
+    "forecast of a list": (lambda: powers().next_error([100, 200]), TypeError, "next_error(2000)"),
+    "test of a bound in words": (lambda: powers().p_value("one", "above"), TypeError, "bound must be a number"),
+    "test of a bound that is no number": (lambda: powers().p_value(float("nan"), "above"), ValueError, "bound=nan"),
+    "exponent in words": (lambda: ar.place(powers(), half(), depth_exponent="1"), TypeError, "depth_exponent=1.0"),
+    "places that are no list": (lambda: ar.place_all(3), TypeError, "[place(...), place(...)]"),
+    "recertify a number": (lambda: ar.recertify(3), TypeError, "recertify('results/mine')"),
     "study with a lambda": (
         lambda: study(targets=[ar.Target.from_callable(lambda x: x[:, 0], half())]),
         ValueError,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from approxrates import activations, theory
 from approxrates.phase.base import (
     CAUSES,
@@ -166,6 +168,10 @@ def _law(
 ) -> dict[Binding, float]:
     """Known terms of the resource law; weights that are not exact have bounded precision."""
     for name, value in (("depth_exponent", depth), ("bits_exponent", bits), ("sample_exponent", samples)):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating))
+        ):
+            raise TypeError(f"{name} must be a number, or None. Got {value!r}. Write e.g. {name}=1.0.")
         if value is not None and not math.isfinite(value):
             raise ValueError(f"{name} must be a finite number, or None. Got {name}={value}. Write e.g. {name}=1.0.")
     terms: dict[Binding, float] = {}

@@ -25,7 +25,7 @@ def place_all(points: Sequence[PhasePoint]) -> list[PhasePoint]:
         The same points, in order, with ``p_holm`` and ``label_alone``.
 
     Raises:
-        TypeError: If an element is no place.
+        TypeError: If it is no list, or an element is no place.
 
     Example:
         >>> from approxrates.phase import Label, PhasePoint, place_all
@@ -39,6 +39,10 @@ def place_all(points: Sequence[PhasePoint]) -> list[PhasePoint]:
     Reference:
         Holm (1979), Scand. J. Statist. 6, 65-70; Shaffer (1980), Ann. Statist. 8, 1342-1347 (directions).
     """
+    if not isinstance(points, Sequence):
+        raise TypeError(
+            f"points must be a list of PhasePoints. Got {type(points).__name__}. Write [place(...), place(...)]."
+        )
     for point in points:
         if not isinstance(point, PhasePoint):
             raise TypeError(f"points must be PhasePoints. Got {type(point).__name__}. Write [place(...), place(...)].")

@@ -59,7 +59,7 @@ class Rate:
         spread: Quartiles of all errors at each size, shape ``(2, k)``.
         draw_errors: The ``statistic`` over seeds, shape ``(draws, k)``.
         on_floor: Sizes where more than two thirds of the error is floor, shape ``(k,)``.
-        constant: ``C``.
+        constant: ``C``; infinite if it is beyond float64.
         log_power: ``q``: given, not fitted.
         statistic: ``"median"`` or ``"best"`` over seeds.
         best: Exponent and 95 % interval ``(value, low, high)`` of the best over seeds; None with one seed, or without
@@ -112,7 +112,7 @@ class Rate:
         sizes = np.asarray(n_params, dtype=np.float64)
         if not (sizes > 1).all():
             raise ValueError(f"n_params must be greater than 1. Got {sizes.min()}. Write e.g. predict([100, 1000]).")
-        if self.fitted is not None and self.model in SHAPED:
+        if self.fitted is not None and (self.model in SHAPED or not math.isfinite(self.constant)):
             x = np.log(sizes).ravel()
             shaped: Array = np.exp(self.fitted.log_errors(x, self.fitted.coefficients[None])[0]).reshape(sizes.shape)
             return shaped
@@ -131,9 +131,12 @@ class Rate:
 
         Raises:
             ValueError: If the size is not greater than 1, or no law was fitted.
+            TypeError: If the size is no number.
         """
         if self.fitted is None:
             raise ValueError("A forecast needs a fitted law. This rate has fewer than four sizes. Add sizes.")
+        if n_params is not None and not _is_number(n_params):
+            raise TypeError(f"n_params must be a number. Got {n_params!r}. Write e.g. next_error(2000).")
         seen = self.n_params
         size = float(seen[-1] * np.exp(np.median(np.diff(np.log(seen))))) if n_params is None else float(n_params)
         if not (size > 1 and math.isfinite(size)):
@@ -151,8 +154,13 @@ class Rate:
             side: ``"above"``: small if the rate is above the bound; ``"below"``: small if it is below.
 
         Raises:
-            ValueError: For another side.
+            ValueError: For another side, or a bound that is not finite.
+            TypeError: If the bound is no number.
         """
+        if not _is_number(bound):
+            raise TypeError(f'bound must be a number. Got {bound!r}. Write e.g. p_value(1.0, "above").')
+        if not math.isfinite(bound):
+            raise ValueError(f'bound must be finite. Got bound={bound}. Write e.g. p_value(1.0, "above").')
         if side not in ("above", "below"):
             raise ValueError(f'side must be "above" or "below". Got {side!r}. Write p_value(1.0, "above").')
         if not math.isfinite(self.value):
@@ -168,6 +176,11 @@ class Rate:
         return (
             f"Rate(p = {self.value:.4f} [{low:.4f}, {high:.4f}], {self.model}, {self.used.sum()} sizes, {self.verdict})"
         )
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a single number, of Python or numpy."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def listed(sizes: Sequence[float] | Array) -> str:
