@@ -34,7 +34,7 @@ def evaluate_compensated(layers: Sequence[Layer], x: Array) -> Array:
     high, low = np.ascontiguousarray(x.T), np.zeros(x.T.shape)
     with np.errstate(all="ignore"):
         for layer in layers:
-            high, low = _affine(layer, high, low)
+            high, low = affine_compensated(layer, high, low)
             for code, rows in unit_groups(layer.activations):
                 if code != IDENTITY:
                     activation = activations.get(code)
@@ -44,7 +44,7 @@ def evaluate_compensated(layers: Sequence[Layer], x: Array) -> Array:
     return result
 
 
-def _affine(layer: Layer, high: Array, low: Array) -> tuple[Array, Array]:
+def affine_compensated(layer: Layer, high: Array, low: Array) -> tuple[Array, Array]:
     """``W h + b`` as a rounded value and its error, each ``(n_out, n)``."""
     weight = layer.weight[:, :, None]
     total, error = _product(weight, high[None])

@@ -13,23 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from approxrates import activations
-from approxrates.arithmetic import EXACT_ON_FLOATS, activate, affine, evaluate_compensated, evaluate_float64
+from approxrates.arithmetic import EXACT_ON_FLOATS, activate, affine
 from approxrates.errors.base import UNIT, Array, Pieces
-from approxrates.errors.dyadic import bends_are_exact
+from approxrates.errors.rounding import values_and_rounding
 from approxrates.layers import IDENTITY, Layer, unit_groups
 from approxrates.network import Network
 
 _LIMIT = 1 << 17
 """Mesh points beyond which the break-points are not followed."""
-_ROUNDING_ENTRIES = 1 << 16
-"""Units times cells of a layer for which rounding is bounded in one go: work arrays that stay in the cache."""
 _COMPENSATED_WORK = 300_000
 """Multiplications up to which the values on the mesh are computed with twice the digits."""
-_EXACT_WORK = 100_000
-"""Multiplications up to which it is tried whether the bends lie exactly on the mesh."""
-_MANY = 16.0
-"""Errors of the units before one add up like independent ones, this many times over, where it is asked which side of a
-break-point a unit is on."""
 _STRAIGHT = 2.0**-44
 """A bend is counted as one if the mesh value is off the chord by more than this share of the largest value."""
 
@@ -43,19 +36,11 @@ def pieces_of(network: Network) -> Pieces | None:
     mesh = _mesh(network)
     if mesh is None:
         return None
-    values = evaluate_float64(network.layers, mesh[:, None])[:, 0]
-    at_values, at_bends = _rounding(network, mesh)
-    work = _work(network) * len(mesh)
-    if network.activations <= EXACT_ON_FLOATS and work <= _COMPENSATED_WORK:
-        if work <= _EXACT_WORK and bends_are_exact(network.layers, mesh):
-            at_bends = 0.0
-        # At the rims of hard_tanh the second half of the digits is lost: 1 less 2^-60 becomes 1.
-        sharp = (
-            values if "hard_tanh" in network.activations else evaluate_compensated(network.layers, mesh[:, None])[:, 0]
-        )
-        if sharp is not values and np.all(np.isfinite(sharp)):
-            values, at_values = sharp, UNIT * float(np.abs(sharp).max()) + 8 * UNIT * at_values
-    return Pieces(mesh, values, at_values + at_bends, _count(mesh, values))
+    sharp = network.activations <= EXACT_ON_FLOATS and _work(network) * len(mesh) <= _COMPENSATED_WORK
+    values, rounding = values_and_rounding(network, mesh, sharp=sharp)
+    if sharp and not math.isfinite(rounding):  # the halves of huge numbers overflow
+        values, rounding = values_and_rounding(network, mesh, sharp=False)
+    return Pieces(mesh, values, rounding, _count(mesh, values))
 
 
 def pieces_of_linear(t: Array, values: Array) -> Pieces:
@@ -136,82 +121,6 @@ def _inserted(t: Array, z: Array, unit: NDArray[np.intp], cell: NDArray[np.intp]
     new_z[unit, np.arange(len(unit))] = level
     merged, index = np.unique(np.concatenate([t, new_t]), return_index=True)
     return merged, np.concatenate([z, new_z], axis=1)[:, index]
-
-
-def _rounding(network: Network, mesh: Array) -> tuple[float, float]:
-    """First-order bounds on what rounding does to the values on the mesh, and to what lies between by misplacing bends.
-
-    A dot product of ``n`` terms and a bias is off by at most ``(n + 2) u`` times the sum of the absolute values
-    (Higham 2002, Accuracy and Stability, sec. 3.1), for any order of summation. What each unit's error does to the
-    output is the derivative of the output with respect to it on that cell; the sum over all units is taken, and its
-    maximum over cells. A bend is misplaced by the error of the crossing unit, which the output feels with the same
-    derivative: with one hidden layer those of the units that bend at the same place, else all errors up to there are
-    taken, for many units may bend together. Where a unit is so close to a break-point that its
-    own error may put it on the other side, on the whole cell, its derivative is not known: then its error joins with
-    the steepest slope within reach.
-    """
-    middle = 0.5 * (mesh[1:] + mesh[:-1])
-    # Every cell counts: where large terms cancel on a few narrow cells only, a sample of the cells would miss them.
-    step = max(16, _ROUNDING_ENTRIES // max(max(layer.n_in, layer.n_out) for layer in network.layers))
-    chunks = [_cell_rounding(network, middle[i : i + step]) for i in range(0, len(middle), step)]
-    at_values, at_bends = map(float, np.max(np.array(chunks), axis=0))
-    if network.depth == 1 and network.layers[-1].activations == (IDENTITY,):
-        at_bends = max(_common_bends(network, mesh[i : i + step]) for i in range(0, len(mesh), step))
-    return (at_values, at_bends) if math.isfinite(at_values) else (math.inf, math.inf)
-
-
-def _cell_rounding(network: Network, middle: Array) -> tuple[float, float]:
-    """The bounds of :func:`_rounding` on the cells with these middles, shape ``(n,)``."""
-    h, slopes, local, doubts = middle[None, :], [], [], []
-    squares = np.zeros_like(h)
-    with np.errstate(all="ignore"):
-        for layer in network.layers:
-            bias = 0.0 if layer.bias is None else np.abs(layer.bias)[:, None]
-            own = (layer.n_in + 2) * UNIT * (np.abs(layer.weight) @ np.abs(h) + bias)
-            before = layer.weight**2 @ squares
-            off = own + _MANY * np.sqrt(before)
-            z = affine(layer, h)
-            slope = _slope(layer, z)
-            steepest, doubtful = _steepest(layer, z, off, slope)
-            local.append(own)
-            slopes.append(slope)
-            squares = steepest**2 * (own**2 + before)
-            doubts.append(np.where(doubtful, steepest * off, 0.0))
-            h = activate(layer, z)
-        adjoint, shares = np.ones((1, len(middle))), []
-        backwards = (reversed(a) for a in (network.layers, slopes, local, doubts))
-        for layer, slope, own, doubt in zip(*backwards, strict=True):
-            shares.append(np.abs(adjoint * slope) * own + np.abs(adjoint) * doubt)
-            adjoint = layer.weight.T @ (adjoint * slope)
-        hidden = sum((share.sum(axis=0) for share in shares[1:]), np.zeros(len(middle)))
-        return float((hidden + shares[0].sum(axis=0)).max()), float(hidden.max())
-
-
-def _common_bends(network: Network, t: Array) -> float:
-    """What misplaced bends of one hidden layer do, at most: all units that may bend at one of the points are off."""
-    hidden, last = network.layers
-    with np.errstate(all="ignore"):
-        z = affine(hidden, t[None, :])
-        bias = 0.0 if hidden.bias is None else np.abs(hidden.bias)[:, None]
-        own = (hidden.n_in + 2) * UNIT * (np.abs(hidden.weight) @ np.abs(t[None, :]) + bias)
-        jump = np.abs(_slope(hidden, z + 2.0 * own) - _slope(hidden, z - 2.0 * own))
-        return float((np.abs(last.weight) @ (jump * own)).max())
-
-
-def _steepest(layer: Layer, z: Array, off: Array, slope: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Largest slope sizes within ``off`` of ``z``, and which units may be on either side of a break-point there."""
-    before, after = _slope(layer, z - off), _slope(layer, z + off)
-    steepest: Array = np.maximum(np.abs(slope), np.maximum(np.abs(before), np.abs(after)))
-    return steepest, (before != slope) | (after != slope)
-
-
-def _slope(layer: Layer, z: Array) -> Array:
-    """Derivatives of the activations at ``z``, shape of ``z``."""
-    slope = np.ones_like(z)
-    for code, rows in unit_groups(layer.activations):
-        if code != IDENTITY:
-            slope[rows] = activations.get(code).derivative(z[rows])
-    return slope
 
 
 def _count(mesh: Array, values: Array) -> int:
