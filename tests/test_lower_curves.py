@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+import approxrates as ar
 from approxrates import theory
 from approxrates.plots import drawn_numbers, plot_rates, plot_sandwich, save_figure
 from approxrates.plots.lower_curves import CONTINUOUS, _text, certified_curves
@@ -182,3 +183,13 @@ def test_findings_show_the_rate_with_limited_errors_as_bounds_where_it_differs()
     assert any("With the errors there as upper bounds only, p = 0.50" in line for line in lines)
     same = [line for _, found in target_findings(records(table)) for line in found]
     assert not any("of the training" in line or "upper bounds only" in line for line in same)
+
+
+def test_the_report_says_whether_interpolants_lie_below_their_upper_curve(tmp_path):
+    targets = [ar.load_target("faber_tree", smoothness=0.5, seed=s) for s in range(2)]
+    spline = ar.Construction("interpolation", n_params=ar.axis(23, 47, 95, 191))
+    records = ar.Study("s", targets=targets, constructions=spline).run(tmp_path, progress=False)
+    assert any("All 8 dyadic interpolants lie below their proved upper curve" in line for line in bound_lines(records))
+    worse = records_from_table(records.frame().assign(error_sup_lower=3.0, error_sup_upper=3.0))
+    assert len(worse) == 8
+    assert any("8 of 8 (100.0 %) dyadic interpolants lie above" in line for line in bound_lines(worse))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from approxrates import theory
 from approxrates.plots import brief, by_target, family_names, is_easy, readable, target_name
 from approxrates.records.declared import CLOSE
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _PATH = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][^/\\\s:'\"]+)+[/\\]")
 MOST_CAUSES, MOST_LETTERS = 3, 160
+_BRACKET = 5e-4  # relative width of the brackets of piecewise-linear networks, a little rounded up
 _PLACES = {
     "CLASSICAL": "at the classical rate",
     "BELOW CLASSICAL": "below the classical rate",
@@ -153,7 +155,28 @@ def bound_lines(records: Records) -> list[str]:
     condition = f"; for {hashed_runs:,} of them it takes hashed signs for random ones" if hashed_runs else ""
     return [
         f"All {len(checked):,} runs on random trees lie above the certified lower curve that is sharpest for "
-        f"them{condition}. The closest is at {place}"
+        f"them{condition}. The closest is at {place}",
+        *_interpolant_lines(checked),
+    ]
+
+
+def _interpolant_lines(checked: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Whether dyadic interpolants of Faber trees respect the proved upper curve, to the width of their brackets."""
+    ratios = []
+    for row in checked:
+        cells = -(-int(row["n_params"]) // 3)  # 3 N - 1 or 3 N parameters
+        if (row["construction"], row["target"], row["dim"]) == ("interpolation", "faber_tree", 1):
+            level = cells.bit_length() - 1
+            curve = theory.dyadic_interpolation_upper_curve(level, float(row["smoothness"]))
+            ratios += [float(row["error_upper"] / curve)] if cells == 2**level else []
+    if not ratios:
+        return []
+    above = sum(ratio > 1 + _BRACKET for ratio in ratios)
+    if above:
+        return [f"**ALARM**: {percent(above, len(ratios))} dyadic interpolants lie above their proved upper curve."]
+    return [
+        f"All {len(ratios):,} dyadic interpolants lie below their proved upper curve (brackets end at up to "
+        f"{max(ratios):.4f} of it)."
     ]
 
 
