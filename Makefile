@@ -20,12 +20,10 @@ lint: $(INSTALLED)
 benchmarks: $(INSTALLED)
 	$(THREADS) $(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,max,rounds
 
-# Every committed study, from its study.toml, and every calibration; stored runs and proofs are kept, so a second call
+# Every committed study, from its study.toml, and every calibration; stored runs are kept, so a second call
 # redraws the studies and repeats the calibrations only.
 results: $(INSTALLED)
 	for study in results/*/study.toml; do $(BIN)/approxrates run $$study --workers 2 || exit 1; done
-	for study in activations-1d activations-2d easy-and-hard; do \
-	  $(BIN)/approxrates recertify results/$$study --gap 0.01 --workers 2 && $(BIN)/approxrates report results/$$study || exit 1; done
 	for name in coverage model-choice certificates; do $(THREADS) $(BIN)/approxrates calibrate $$name || exit 1; done
 	$(BIN)/approxrates gallery results
 
