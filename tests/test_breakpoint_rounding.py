@@ -212,7 +212,7 @@ def test_the_bound_is_tight_on_deep_networks(widths, at_most):
 def test_the_bound_is_tight_on_interpolants(cells):
     target = ar.load_target("faber_tree", smoothness=0.5, dim=1, seed=0)
     pieces = pieces_of(construct("interpolation", target, cells=cells))
-    assert pieces.rounding < (1e-9 if cells < 2048 else 1e-7) * np.abs(pieces.values).max()
+    assert pieces.rounding < 1e-9 * np.abs(pieces.values).max()
 
 
 def test_the_spectral_norm_is_bounded_from_above_and_closely():

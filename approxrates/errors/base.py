@@ -65,7 +65,7 @@ class Pieces:
     Attributes:
         t: The mesh, shape ``(m,)``, strictly increasing from 0 to 1.
         values: Values on the mesh as float64 evaluation gives them, shape ``(m,)``.
-        rounding: Bound, to first order, on the distance of these values (and of what lies between) to the exact
+        rounding: Proven bound on the distance of these values (and of what lies between) to the exact
             network.
         count: Number of linear pieces, neighbours of equal slope counted as one.
     """

@@ -23,6 +23,10 @@ _LIMIT = 1 << 17
 """Mesh points beyond which the break-points are not followed."""
 _COMPENSATED_WORK = 300_000
 """Multiplications up to which the values on the mesh are computed with twice the digits."""
+_MOST_WORK, _BLURRED = 9_000_000, 1e-9
+"""The same where float64 leaves more than this share of the largest value open; one layer of 2,048 units."""
+_TOGETHER = 2.0**-40
+"""Share of the largest value by which what is not counted may bend the function; beyond it every cell counts."""
 _STRAIGHT = 2.0**-44
 """A bend is counted as one if the mesh value is off the chord by more than this share of the largest value."""
 
@@ -36,10 +40,13 @@ def pieces_of(network: Network) -> Pieces | None:
     mesh = _mesh(network)
     if mesh is None:
         return None
-    sharp = network.activations <= EXACT_ON_FLOATS and _work(network) * len(mesh) <= _COMPENSATED_WORK
-    values, rounding = values_and_rounding(network, mesh, sharp=sharp)
-    if sharp and not math.isfinite(rounding):  # the halves of huge numbers overflow
+    work = _work(network) * len(mesh) if network.activations <= EXACT_ON_FLOATS else math.inf
+    values, rounding = values_and_rounding(network, mesh, sharp=work <= _COMPENSATED_WORK)
+    if work <= _COMPENSATED_WORK and not math.isfinite(rounding):  # the halves of huge numbers overflow
         values, rounding = values_and_rounding(network, mesh, sharp=False)
+    elif _COMPENSATED_WORK < work <= _MOST_WORK and rounding > _BLURRED * float(np.abs(values).max()):
+        again = values_and_rounding(network, mesh, sharp=True)
+        values, rounding = again if again[1] < rounding else (values, rounding)
     return Pieces(mesh, values, rounding, _count(mesh, values))
 
 
@@ -133,4 +140,8 @@ def _count(mesh: Array, values: Array) -> int:
         return 1
     share = (t[1:-1] - t[:-2]) / (t[2:] - t[:-2])
     off_chord = np.abs(v[1:-1] - (v[:-2] + share * (v[2:] - v[:-2])))
-    return 1 + int(np.count_nonzero(off_chord > _STRAIGHT * max(float(np.abs(v).max()), 1e-300)))
+    size = max(float(np.abs(v).max()), 1e-300)
+    bends = np.concatenate([[True], off_chord > _STRAIGHT * size, [True]])
+    if float(np.abs(v - np.interp(t, t[bends], v[bends])).max()) > _TOGETHER * size:
+        return len(mesh) - 1  # bends too small to count one by one make a curve: no lower bound may rest on so few
+    return int(bends.sum()) - 1

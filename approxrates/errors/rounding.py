@@ -91,6 +91,8 @@ def values_and_rounding(network: Network, mesh: Array, *, sharp: bool) -> tuple[
     """
     values, bound = np.empty_like(mesh), 0.0
     step = max(16, _ENTRIES // max(max(layer.n_in, layer.n_out) for layer in network.layers))
+    if sharp:  # every product is kept: as many scalars as weights times points
+        step = max(16, min(step, 8 * _ENTRIES // max(layer.weight.size for layer in network.layers)))
     norms = [_spectral(layer.weight) for layer in network.layers]
     with np.errstate(all="ignore"):
         for start in range(0, len(mesh) - 1, step):
