@@ -369,3 +369,12 @@ def test_too_many_break_points_are_left_to_the_grid():
 def test_arguments_that_do_not_fit_are_refused(write, error, message):
     with pytest.raises(error, match=message):
         write()
+
+
+def test_bends_too_small_to_count_singly_are_counted_where_they_make_a_curve():
+    from approxrates.errors.breakpoints import _count
+
+    t = np.linspace(0.0, 1.0, 2**16 + 1)
+    assert _count(t, 1.0 + 1e-4 * t * (1.0 - t)) == 2**16
+    assert _count(t, 1.0 + t + 1e-14 * np.sin(1e6 * t)) == 1
+    assert _count(t, np.abs(t - 0.5)) == 2
