@@ -28,12 +28,13 @@ _BEAM, _BEAM_SHARE = (
 )  # parts of a network followed down at once: so many, or one in so many cells of the first level
 _BUDGET, _PER_CELL = 200_000, 128  # target evaluations where no budget is given: in all, or per cell of the first level
 _LOCAL = 0.25  # share of the common gap below which half of the cells must be for their own gaps to be used
+_INFLATED = 1.0 + 2.0**-20  # covers what is of higher order in u
 _CHILDREN = 8  # parts that a cell is cut into in later steps, at most
 
 
 @dataclass(frozen=True)
 class Bracket:
-    """``lower <= sup |f - g| <= upper`` up to rounding, ``lower`` attained at ``where``."""
+    """``lower <= sup |f - g| <= upper`` for the float64 values of f and g as given, ``lower`` attained at ``where``."""
 
     lower: float
     upper: float
@@ -43,7 +44,11 @@ class Bracket:
 
 @dataclass
 class _Parts:
-    """Parts of cells still open; every array has shape ``(n,)``: owner, cell, ends, g at ends, f at cell ends, gap."""
+    """Parts of cells still open; every array has shape ``(n,)``: owner, cell, ends, g at ends, f at cell ends, gap.
+
+    ``s0, t0, g0, g1`` are the ends of the part of the first level that a part lies in, and g there: all later values of
+    g are taken from them in one step, so that rounding does not add up over the levels.
+    """
 
     owner: NDArray[np.intp]
     cell: NDArray[np.int64]
@@ -54,6 +59,10 @@ class _Parts:
     f_a: Array
     f_b: Array
     gap: Array
+    s0: Array
+    t0: Array
+    g0: Array
+    g1: Array
 
     def take(self, keep: NDArray[np.bool_]) -> _Parts:
         """The parts selected."""
@@ -107,20 +116,20 @@ class _Search:
         n_cells = self.base**self.level
         grid = np.arange(n_cells + 1) / n_cells
         on_grid = self.target(grid)
-        ends = np.cumsum([len(p.t) for p in self.pieces])[:-1]
-        on_breaks = np.split(self.target(np.concatenate([p.t for p in self.pieces])), ends)
+        borders = np.cumsum([len(p.t) for p in self.pieces])[:-1]
+        on_breaks = np.split(self.target(np.concatenate([p.t for p in self.pieces])), borders)
         self.scale = max(float(np.abs(on_grid).max()), *(float(np.abs(p.values).max()) for p in self.pieces))
         gaps = self._first_gaps(on_grid)
         parts = []
         for i, (p, f_breaks) in enumerate(zip(self.pieces, on_breaks, strict=True)):
-            self._note(np.full(len(p.t), i), p.t, np.abs(f_breaks - p.values))
-            self._note(np.full(len(grid), i), grid, np.abs(on_grid - p(grid)))
+            self._note(np.full(len(p.t), i), p.t, f_breaks, p.values)
+            self._note(np.full(len(grid), i), grid, on_grid, p(grid))
             self.n_evaluations[i] += len(p.t) + len(grid)
             mesh = np.union1d(grid, p.t)
             g, cell = p(mesh), np.searchsorted(grid, mesh[:-1], side="right") - 1
             owner = np.full(len(cell), i, dtype=np.intp)
-            row = (owner, cell, mesh[:-1], mesh[1:], g[:-1], g[1:], on_grid[cell], on_grid[cell + 1], gaps[cell])
-            parts.append(_Parts(*row))
+            ends = (mesh[:-1], mesh[1:], g[:-1], g[1:])
+            parts.append(_Parts(owner, cell, *ends, on_grid[cell], on_grid[cell + 1], gaps[cell], *ends))
         return _Parts(*(np.concatenate(columns) for columns in zip(*(vars(p).values() for p in parts), strict=True)))
 
     def _first_gaps(self, on_grid: Array) -> Array:
@@ -151,12 +160,18 @@ class _Search:
         return np.fmin(common, own) if self.is_local else common
 
     def _bounds(self, parts: _Parts) -> Array:
-        """Upper bounds of ``|f - g|`` on each part."""
+        """Upper bounds of ``|f - g|`` on each part.
+
+        Rounding of the chord of f and of g's values, by which g's are off from ``s0, t0``, is added: a chord
+        ``a + (b - a) share`` is off by at most u of its value and 4 u of ``|b - a|``.
+        """
         n_cells = float(self.base) ** self.level
         rise = parts.f_b - parts.f_a
         at_s = np.abs(parts.f_a + rise * (parts.s * n_cells - parts.cell) - parts.g_s)
         at_t = np.abs(parts.f_a + rise * (parts.t * n_cells - parts.cell) - parts.g_t)
-        result: Array = np.maximum(at_s, at_t) + parts.gap
+        level = np.maximum(np.abs(parts.f_a), np.abs(parts.f_b)) + np.maximum(np.abs(parts.g_s), np.abs(parts.g_t))
+        slack = _INFLATED * UNIT * (level + 4.0 * (np.abs(rise) + np.abs(parts.g1 - parts.g0)))
+        result: Array = (np.maximum(at_s, at_t) + parts.gap + slack) * (1.0 + 4 * UNIT)
         return result
 
     def _drop(self, parts: _Parts, bounds: Array) -> tuple[_Parts, Array]:
@@ -195,24 +210,27 @@ class _Search:
         cuts = cells[:, 1:] / n_cells
         f_cuts = self.target(cuts.reshape(-1)).reshape(cuts.shape)
         np.add.at(self.n_evaluations, parts.owner, children - 1)
-        slope = (parts.g_t - parts.g_s) / (parts.t - parts.s)
-        g_cuts = parts.g_s[:, None] + slope[:, None] * (cuts - parts.s[:, None])
+        length, step = (parts.t0 - parts.s0)[:, None], (parts.g1 - parts.g0)[:, None]
+
+        def values(x: Array) -> Array:
+            found: Array = parts.g0[:, None] + step * ((x - parts.s0[:, None]) / length)
+            return found
+
+        g_cuts = values(cuts)
         inside = (cuts >= parts.s[:, None]) & (cuts <= parts.t[:, None])
         owners = np.broadcast_to(parts.owner[:, None], cuts.shape)
-        self._note(owners[inside], cuts[inside], np.abs(f_cuts - g_cuts)[inside])
+        off = np.broadcast_to(4.0 * UNIT * np.abs(step), cuts.shape)
+        self._note(owners[inside], cuts[inside], f_cuts[inside], g_cuts[inside], off[inside])
         f_a = np.concatenate([parts.f_a[:, None], f_cuts], axis=1)
         f_b = np.concatenate([f_cuts, parts.f_b[:, None]], axis=1)
         s = np.maximum(parts.s[:, None], np.concatenate([parts.s[:, None], cuts], axis=1))
         t = np.minimum(parts.t[:, None], np.concatenate([cuts, parts.t[:, None]], axis=1))
-        g_s = np.where(
-            s == parts.s[:, None], parts.g_s[:, None], parts.g_s[:, None] + slope[:, None] * (s - parts.s[:, None])
-        )
-        g_t = np.where(
-            t == parts.t[:, None], parts.g_t[:, None], parts.g_s[:, None] + slope[:, None] * (t - parts.s[:, None])
-        )
+        g_s = np.where(s == parts.s[:, None], parts.g_s[:, None], values(s))
+        g_t = np.where(t == parts.t[:, None], parts.g_t[:, None], values(t))
         gap = self._next_gaps(parts, cells, f_cuts)
         owner = np.repeat(parts.owner[:, None], children, axis=1)
-        return _Parts(*(column[s < t] for column in (owner, cells, s, t, g_s, g_t, f_a, f_b, gap)))
+        first = (np.repeat(column[:, None], children, axis=1) for column in (parts.s0, parts.t0, parts.g0, parts.g1))
+        return _Parts(*(column[s < t] for column in (owner, cells, s, t, g_s, g_t, f_a, f_b, gap, *first)))
 
     def _next_gaps(self, parts: _Parts, cells: NDArray[np.int64], f_cuts: Array) -> Array:
         """The gap on the children of each part: proven, or what the parent was off by, falling as for C^2 at most."""
@@ -223,8 +241,9 @@ class _Search:
         off = np.abs(f_cuts - (parts.f_a[:, None] + share * (parts.f_b - parts.f_a)[:, None])).max(axis=1)
         return np.repeat(np.maximum(off, parts.gap / children**2)[:, None], children, axis=1)
 
-    def _note(self, owner: NDArray[np.intp], x: Array, error: Array) -> None:
-        """Keep the largest error seen of each network and where it is."""
+    def _note(self, owner: NDArray[np.intp], x: Array, f: Array, g: Array, off: Array | float = 0.0) -> None:
+        """Keep the largest error seen of each network, less its rounding, and where it is; g is off by ``off``."""
+        error = np.abs(f - g) - _INFLATED * UNIT * (np.abs(f) + np.abs(g)) - off
         order = np.lexsort((error, owner))
         last = np.flatnonzero(np.diff(owner[order], append=-1))
         best = order[last]
@@ -239,8 +258,7 @@ class _Search:
         for _ in range(6):
             x = np.clip(self.where[:, None] + radius * offsets, 0.0, 1.0)
             g = np.stack([p(row) for p, row in zip(self.pieces, x, strict=True)])
-            error = np.abs(self.target(x.reshape(-1)).reshape(x.shape) - g)
-            self._note(owner, x.reshape(-1), error.reshape(-1))
+            self._note(owner, x.reshape(-1), self.target(x.reshape(-1)), g.reshape(-1))
             self.n_evaluations += len(offsets)
             radius /= 6.0
 

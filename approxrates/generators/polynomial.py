@@ -41,6 +41,13 @@ def _coefficients(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(c) for c in values)
 
 
+def _roundings(coefficients: tuple[float, ...]) -> int:
+    """Roundings of Horner's rule: products, the first exact for a power of two, and sums with what is not zero."""
+    *lower, leading = coefficients
+    exact = abs(math.frexp(leading)[0]) in (0.0, 0.5)
+    return len(lower) - (exact and len(lower) > 0) + sum(c != 0.0 for c in lower)
+
+
 def _evaluate(coefficients: tuple[float, ...], x: base.Floats) -> base.Floats:
     """Mean of the polynomial over the coordinates of points ``(n, d)``, shape ``(n,)``."""
     value = np.zeros(x.shape)
@@ -110,9 +117,9 @@ def polynomial(
     r"""A polynomial ``p`` in one variable; in d variables the mean of ``p(x_i)``.
 
     The linear interpolant at spacing h is off by at most ``h^2 / 8 sum_k k (k - 1) |c_k|``, and for the square by
-    ``h^2 / 4`` exactly. Horner's rule costs two units of rounding for each of n coefficients but the first, which
-    comes in exactly, and the mean over d > 1 coordinates costs d: values are good to ``2^-53 sum_k |c_k|`` times
-    ``2 (n - 1)``, plus d where ``d > 1``. No Hölder radius is stated: the smoothness is infinite.
+    ``h^2 / 4`` exactly. Horner's rule costs a unit of rounding for each product, but for that of a leading power of
+    two, and one for each coefficient added that is not zero; the mean over d > 1 coordinates costs d. Values are good
+    to so many units of ``2^-53 sum_k |c_k|``. No Hölder radius is stated: the smoothness is infinite.
 
     Args:
         smoothness: Infinite; accepted so that every family takes the same arguments.
@@ -139,7 +146,7 @@ def polynomial(
         exact_evaluate=functools.partial(_exact, tuple(map(Fraction, numbers))),
         base=2,
         enclosure=PolynomialModel(numbers, d),
-        evaluation_error=1.01 * UNIT * (2 * (len(numbers) - 1) + (d if d > 1 else 0)) * math.fsum(map(abs, numbers)),
+        evaluation_error=1.01 * UNIT * (_roundings(numbers) + (d if d > 1 else 0)) * math.fsum(map(abs, numbers)),
         gradient=functools.partial(_slopes, numbers),
         interpolation_gap=base.curvature_gap(curvature) if d == 1 else None,
     )
