@@ -28,9 +28,9 @@ class Regularity:
     r"""Declared smoothness of a function on ``[0, 1]^dim``.
 
     The convention is Hölder's: ``r = k + alpha`` with ``k`` an integer and ``0 < alpha <= 1``; the derivatives of order
-    ``k`` are ``alpha``-Hölder. An analytic, Gevrey, polynomial or constant function has ``smoothness = inf``. Two classes
-    need a word: in ``holder-log`` the modulus is ``h^r`` times a root of ``log(1/h)``, as for Gaussian paths; a ``jump``
-    function is not continuous, and its ``smoothness`` is the Besov number in L^2.
+    ``k`` are ``alpha``-Hölder. An analytic, Gevrey, polynomial or constant function has ``smoothness = inf``. Two
+    classes need a word: in ``holder-log`` the modulus is ``h^r`` times a root of ``log(1/h)``, as for Gaussian paths; a
+    ``jump`` function is not continuous, and its ``smoothness`` is the Besov number in L^2.
 
     Attributes:
         smoothness: ``r > 0``, or ``inf``.

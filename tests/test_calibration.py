@@ -24,8 +24,8 @@ def test_a_calibration_is_known_by_the_name_of_its_module(name):
 
 @pytest.mark.parametrize("name", CALIBRATIONS)
 def test_a_toy_run_of_every_calibration_writes_its_pages_and_repeats_itself(name, tmp_path):
-    first = calibrate(name, tmp_path / "a", repetitions=3)
-    second = calibrate(name, tmp_path / "b", repetitions=3)
+    first = calibrate(name, tmp_path / "a", repetitions=2)
+    second = calibrate(name, tmp_path / "b", repetitions=2)
     assert first
     assert all(line.startswith(("reached:", "missed:")) for line in first)
     timed = [c for c in pd.read_csv(tmp_path / "a" / "table.csv").columns if "seconds" in c]
@@ -33,7 +33,7 @@ def test_a_toy_run_of_every_calibration_writes_its_pages_and_repeats_itself(name
     pd.testing.assert_frame_equal(*tables)
     assert [line.split(":")[0] for line in first] == [line.split(":")[0] for line in second]
     page = (tmp_path / "a" / "README.md").read_text()
-    assert f"approxrates calibrate {name} --out results/{name} --repetitions 3" in page
+    assert f"approxrates calibrate {name} --out results/{name} --repetitions 2" in page
 
 
 def test_a_page_holds_the_table_and_the_verdicts(tmp_path):

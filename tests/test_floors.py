@@ -12,7 +12,19 @@ PACKAGE = Path(__file__).parent.parent / "approxrates"
 # Modules and packages, lowest floor first. A module imports only from lower floors; the files of one package may not
 # import each other in a circle.
 FLOORS = [
-    ["regularity", "theory", "activations", "sampling", "seeds", "rates", "store", "layers", "axes", "taylor", "shipped"],
+    [
+        "regularity",
+        "theory",
+        "activations",
+        "sampling",
+        "seeds",
+        "rates",
+        "store",
+        "layers",
+        "axes",
+        "taylor",
+        "shipped",
+    ],
     ["target", "phase", "objectives", "arithmetic", "initialisation"],
     ["network", "generators", "smoothness", "architecture", "approximant"],
     ["errors", "catalogue"],

@@ -557,3 +557,10 @@ def test_importing_rates_loads_no_scipy():
     code = "import sys, approxrates.rates; sys.exit('scipy' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     assert isinstance(fit_rate(SIZES, 1 / SIZES), Rate)
+
+
+def test_very_steep_laws_are_refused_without_an_error():
+    sizes = np.geomspace(50, 1200, 8)
+    rate = fit_rate(sizes, np.exp(-0.5 * sizes))
+    assert rate.verdict == "undetermined"
+    assert fit_rate(sizes * 1e290, (sizes * 1e290) ** -1.0).value == pytest.approx(1.0)

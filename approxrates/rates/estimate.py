@@ -10,7 +10,7 @@ import numpy as np
 
 from approxrates.rates.cells import size_means
 from approxrates.rates.forecast import Fitted, fitted
-from approxrates.rates.intervals import Array, Mask, Parts, between, half_width, two_sided
+from approxrates.rates.intervals import Array, Mask, Parts, between, exponential, half_width, two_sided
 from approxrates.rates.powerlaw import Law, aicc, fit_law, robust_square, scale_of
 
 MIN_SIZES = 4
@@ -160,7 +160,7 @@ def _estimate(
         floor_untested=False, kept=kept, on_floor=on_floor, per_draw=at_draws(present, own_exponents),
         replicates=at_draws(present, replicates), parts=parts, seed_variance=seeds, drift=drift,
         drift_level=drift_level,
-        constant=math.exp(float(law.coefficients[0, 0]) + value * float(x.mean())), floor_known=known is not None,
+        constant=exponential(float(law.coefficients[0, 0]) + value * float(x.mean())), floor_known=known is not None,
         fitted=fitted(
             "power", math.nan, law.coefficients[0, :2], x, cells, log_floor, log_power, centre=float(x.mean())
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from approxrates.rates.intervals import Array, Parts, half_width
+from approxrates.rates.intervals import Array, Parts, exponential, half_width
 from approxrates.rates.shapes import Name, design
 
 SHAPED: dict[str, Name] = {"broken": "broken", "stretched-exponential": "stretched-exponential"}
@@ -71,7 +71,7 @@ class Fitted:
             share = 1.0 - math.exp(self.log_floor - middle)
             parts = ((variance * (1 + share**2 * float(column @ self.gram @ column)), freedom),)
         half = half_width(parts)
-        return math.exp(middle), math.exp(middle - half), math.exp(middle + half)
+        return exponential(middle), exponential(middle - half), exponential(middle + half)
 
 
 def fitted(

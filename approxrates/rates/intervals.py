@@ -65,3 +65,8 @@ def one_sided(excess: float, parts: Parts) -> float:
     if error == 0:
         return float(excess <= 0)
     return float(stdtr(freedom, -excess / error) if math.isfinite(freedom) else ndtr(-excess / error))
+
+
+def exponential(power: float) -> float:
+    """``exp``, infinite where float64 ends: constants and forecasts of very steep laws are that large."""
+    return math.exp(power) if power < 709.0 else math.inf

@@ -9,7 +9,7 @@ import numpy as np
 from approxrates.rates.cells import size_means
 from approxrates.rates.estimate import Estimate, at_draws, effective_draws, influence, size_scatter, variance_parts
 from approxrates.rates.forecast import fitted
-from approxrates.rates.intervals import Array, Mask, half_width
+from approxrates.rates.intervals import Array, Mask, exponential, half_width
 from approxrates.rates.shapes import Shape, fit_shape
 
 
@@ -39,7 +39,8 @@ def last_segment(sizes: Array, logs: Array, noise: Array, kept: Mask, log_power:
         value=value, interval=(value - half, value + half), floor=0.0, floor_in_doubt=False, floor_untested=False,
         kept=kept & (sizes >= math.exp(shape.at) * (1 - 1e-9)), on_floor=np.zeros(len(sizes), dtype=bool),
         per_draw=at_draws(present, own), replicates=at_draws(present, replicates), parts=parts, seed_variance=seeds,
-        drift=0.0, drift_level=1.0, constant=math.exp(level + value * shape.centre + bend * (shape.at - shape.centre)),
+        drift=0.0, drift_level=1.0,
+        constant=exponential(level + value * shape.centre + bend * (shape.at - shape.centre)),
         fitted=fitted(
             "broken", shape.at, shape.coefficients[0], x, cells, -math.inf, log_power, centre=shape.centre
         ),

@@ -64,13 +64,11 @@ def setup_lines(records: Records) -> list[str]:
     lines.append("Families: " + ", ".join(heads) + ".")
     sizes = np.concatenate([f.sizes for f in families]) if families else np.zeros(0)
     if len(sizes):
-        most = max(families, key=lambda f: f.errors.size)
-        draws, k, seeds = most.errors.shape
+        draws, k, seeds = (max(f.errors.shape[axis] for f in families) for axis in range(3))
         draw_word, seed_word = ("draw" if draws == 1 else "draws"), ("replica" if seeds == 1 else "replicas")
         lines.append(
-            f"Sizes: W from {sizes.min():,.0f} to {sizes.max():,.0f}, up to {k} per family; {draws} {draw_word} of "
-            f"each random "
-            f"target, {seeds} {seed_word} of each network."
+            f"Sizes: W from {sizes.min():,.0f} to {sizes.max():,.0f}, up to {k} per family; up to {draws} "
+            f"{draw_word} of each random target and {seeds} {seed_word} of each network."
         )
     lines.append(
         "W counts weights and biases that are not structurally zero (column `n_params`); errors are in the sup norm."

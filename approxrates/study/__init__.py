@@ -24,8 +24,8 @@ from approxrates.spec.tomltext import document
 from approxrates.study.assembly import make_block
 from approxrates.study.batches import Run, batches_of
 from approxrates.study.blocks import Block
-from approxrates.study.driving import Drive, StudyStopped
 from approxrates.study.doubts import doubts
+from approxrates.study.driving import Drive, StudyStopped
 from approxrates.study.progress import Listener, Progress, listener
 from approxrates.study.shrinking import shrunk_block
 from approxrates.study.standing import difference_note, storable, with_set
