@@ -202,7 +202,7 @@ def compact_certificates(folder: str | Path) -> Path | None:
     if not found.segments:
         return None
     if found.notes:
-        raise ValueError(f"folder must hold whole certificates only. Got: {found.notes[0]} Or move that file away.")
+        raise ValueError(f"folder must hold whole certificates only. Got: {found.notes[0]} Then delete those lines.")
     lines = []
     for run_id in sorted(found.rows):
         row = found.rows[run_id]
