@@ -98,6 +98,7 @@ def _rate_cells(row: Any) -> tuple[str, str, str]:
     if not math.isfinite(row["rate"]):
         return "-", "-", str(row["verdict"])
     rate = f"{row['rate']:.3f} [{row['rate_low']:.2f}, {row['rate_high']:.2f}]"
+    rate += "" if row["verdict"] == "determined" else " ?"
     return rate, _short(row["rho"]), row["label"] if isinstance(row["label"], str) else "-"
 
 
