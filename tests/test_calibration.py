@@ -62,3 +62,9 @@ def test_bad_input_is_refused_before_anything_runs(tmp_path):
         calibrate("coverage", tmp_path, repetitions=1)
     with pytest.raises(TypeError, match="repetitions must be an integer"):
         calibrate("coverage", tmp_path, repetitions="many")
+
+
+def test_a_place_that_is_no_folder_is_told_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="out must be a folder that can be written"):
+        write_pages(TOY, tmp_path / "file", 5, 0)

@@ -20,10 +20,16 @@ def write_pages(calibration: Calibration, folder: Path, repetitions: int, seed: 
     """Runs a calibration and writes ``table.csv``, ``figures/NAME.*`` and ``README.md``; returns the table.
 
     Raises:
-        ValueError: If the folder holds files of somebody else.
+        ValueError: If the folder holds files of somebody else, or cannot be made.
         OSError: If a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ValueError(
+            f"out must be a folder that can be written. Got {folder} ({problem.strerror}). Write e.g. "
+            f"--out results/{calibration.name}."
+        ) from None
     stem = f"figures/{calibration.name}"
     claim(folder, calibration.name, ("README.md", "table.csv", *(f"{stem}.{kind}" for kind in ("svg", "pdf", "csv"))))
     table = calibration.run(repetitions, seed)
