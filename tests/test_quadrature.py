@@ -66,7 +66,10 @@ def line_cases():
     for activation in ("relu", "tanh", "sin", "relu2"):
         for seed in range(10):
             network = random_network(1, activation, seed, depth=3)
-            difference = lambda x, g=network: smooth(x) - g(x)  # noqa: E731
+
+            def difference(x, g=network):
+                return smooth(x) - g(x)
+
             rule = cell_rule(1)
             yield *rule.norm(difference(rule.points)), dense_norm(difference, 1, 2**15)
 
@@ -75,7 +78,10 @@ def plane_cases():
     for activation in ("relu", "tanh", "sin"):
         for seed in range(4):
             network = random_network(2, activation, seed)
-            difference = lambda x, g=network: smooth(x) - g(x)  # noqa: E731
+
+            def difference(x, g=network):
+                return smooth(x) - g(x)
+
             rule = cell_rule(2)
             yield *rule.norm(difference(rule.points)), dense_norm(difference, 2, 256)
 
@@ -179,7 +185,10 @@ def test_a_network_with_break_points_is_covered_whatever_its_mesh():
     for seed in range(20):
         pieces = pieces_of(random_network(1, "relu", seed, depth=3))
         rule = piece_rule(pieces.t)
-        difference = lambda x, g=pieces: smooth(x) - g(x[:, 0])  # noqa: E731
+
+        def difference(x, g=pieces):
+            return smooth(x) - g(x[:, 0])
+
         fine = piece_rule(np.union1d(pieces.t, np.linspace(0, 1, 1001)))
         size = math.sqrt(fine.weights @ difference(fine.points)[: len(fine.weights)] ** 2)
         cases.append((*rule.norm(difference(rule.points)), size))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from approxrates.cli.base import app
+
+if TYPE_CHECKING:
+    from approxrates.smoothness.base import Method
 
 targets_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(targets_app, name="targets", help="List the catalogue of targets, or show one family's claims.")
@@ -54,7 +57,7 @@ def targets_check(
         claims = describe(target)
         known = claims.smoothness.values[0] if smoothness is None else smoothness
         goal = load_target(target, smoothness=known, dim=claims.dims[0] if dim is None else dim, seed=seed)
-    typer.echo(measure_smoothness(goal, method).sentence)  # type: ignore[arg-type]  # checked there
+    typer.echo(measure_smoothness(goal, cast("Method", method)).sentence)
 
 
 @app.command()
