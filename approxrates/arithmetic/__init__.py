@@ -11,7 +11,7 @@ import numpy as np
 from approxrates.arithmetic.compensated import EXACT_ON_FLOATS, evaluate_compensated
 from approxrates.arithmetic.exact import evaluate_exact
 from approxrates.arithmetic.float64 import activate, affine, evaluate_float64
-from approxrates.layers import Layer
+from approxrates.layers import AnyLayer
 
 __all__ = [
     "ARITHMETICS",
@@ -41,7 +41,7 @@ def check_arithmetic(name: str) -> str:
     return "float64" if name == "auto" else name
 
 
-def evaluate(layers: Sequence[Layer], x: Any, arithmetic: str = "auto") -> Any:
+def evaluate(layers: Sequence[AnyLayer], x: Any, arithmetic: str = "auto") -> Any:
     """Outputs of a network at points.
 
     Args:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from approxrates import activations
-from approxrates.layers import IDENTITY, Layer
+from approxrates.layers import IDENTITY, AnyLayer, sparse
 
 Row = tuple[list[tuple[int, Fraction]], Fraction, str]
 
 
-def evaluate_exact(layers: Sequence[Layer], points: Sequence[Sequence[Fraction]]) -> list[tuple[Fraction, ...]]:
+def evaluate_exact(layers: Sequence[AnyLayer], points: Sequence[Sequence[Fraction]]) -> list[tuple[Fraction, ...]]:
     """Exact outputs at rational points; weights are taken as the dyadic numbers they are.
 
     Args:
@@ -33,19 +33,18 @@ def evaluate_exact(layers: Sequence[Layer], points: Sequence[Sequence[Fraction]]
     return [_propagate(tables, list(point)) for point in points]
 
 
-def _rows(layer: Layer) -> list[Row]:
-    """Each unit's non-zero weights with their sources, its bias and its code."""
-    biases = [0.0] * layer.n_out if layer.bias is None else layer.bias.tolist()
-    rows: list[Row] = []
+def _rows(layer: AnyLayer) -> list[Row]:
+    """Each unit's weights with their sources, its bias and its code."""
     try:
-        for weights, bias, code in zip(layer.weight, biases, layer.activations, strict=True):
-            sources = [(int(i), Fraction(float(weights[i]))) for i in weights.nonzero()[0]]
-            rows.append((sources, Fraction(bias), code))
-    except (ValueError, OverflowError):
+        exact = sparse(layer)
+    except ValueError:
         raise ValueError(
             "exact arithmetic needs finite weights. Got NaN or infinity. Use arithmetic='float64'."
         ) from None
-    return rows
+    return [
+        ([(i, w.fraction) for i, w in row if w], Fraction(0) if bias is None else bias.fraction, code)
+        for row, bias, code in zip(exact.rows, exact.bias, exact.activations, strict=True)
+    ]
 
 
 def _propagate(tables: Sequence[list[Row]], values: list[Fraction]) -> tuple[Fraction, ...]:

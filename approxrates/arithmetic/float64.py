@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from approxrates import activations
-from approxrates.layers import IDENTITY, Layer, unit_groups
+from approxrates.layers import IDENTITY, AnyLayer, Layer, SparseLayer, unit_groups
 
 Array = NDArray[np.float64]
 _CHUNK = 1 << 17
@@ -18,14 +18,16 @@ _SPARSE_SIZE, _SPARSE_SHARE = 1 << 18, 1 / 32
 """A weight matrix at least so large with at most this share of non-zero entries is multiplied as a sparse one."""
 
 
-def evaluate_float64(layers: Sequence[Layer], x: Array) -> Array:
+def evaluate_float64(layers: Sequence[AnyLayer], x: Array) -> Array:
     """Outputs at points, ``(n, dim) -> (n, n_outputs)``. Overflow gives infinities or NaN, never an exception.
+
+    Dyadic weights that are longer than a float64 number are rounded: deep constructions lose all meaning so.
 
     Args:
         layers: The layers in order.
         x: Points, shape ``(n, dim)``, float64.
     """
-    weights = [_operand(layer.weight) for layer in layers]
+    weights = [_operand(layer) for layer in layers]
     out = np.empty((len(x), layers[-1].n_out))
     step = max(64, _CHUNK // max(max(layer.n_out, layer.n_in) for layer in layers))
     for start in range(0, len(x), step):
@@ -36,16 +38,17 @@ def evaluate_float64(layers: Sequence[Layer], x: Array) -> Array:
     return out
 
 
-def affine(layer: Layer, h: Array, weight: Any = None) -> Array:
+def affine(layer: AnyLayer, h: Array, weight: Any = None) -> Array:
     """Pre-activations ``W h + b`` of one layer, ``(n_in, n) -> (n_out, n)``."""
     with np.errstate(all="ignore"):
-        z: Array = (layer.weight if weight is None else weight) @ h
-        if layer.bias is not None:
-            z += layer.bias[:, None]
+        z: Array = (_operand(layer) if weight is None else weight) @ h
+        bias = layer.bias if isinstance(layer, Layer) else _float_bias(layer)
+        if bias is not None:
+            z += bias[:, None]
     return z
 
 
-def activate(layer: Layer, z: Array) -> Array:
+def activate(layer: AnyLayer, z: Array) -> Array:
     """Apply each unit's activation; ``z`` of shape ``(n_out, n)`` is overwritten and returned."""
     with np.errstate(all="ignore"):
         for code, rows in unit_groups(layer.activations):
@@ -56,10 +59,21 @@ def activate(layer: Layer, z: Array) -> Array:
     return z
 
 
-def _operand(weight: Array) -> Any:
-    """The matrix itself, or a sparse copy where that is much less work."""
-    if weight.size < _SPARSE_SIZE or np.count_nonzero(weight) > _SPARSE_SHARE * weight.size:
-        return weight
+def _operand(layer: AnyLayer) -> Any:
+    """The weight matrix itself, or a sparse copy where that is much less work."""
     from scipy.sparse import csr_array
 
-    return csr_array(weight)
+    if isinstance(layer, Layer):
+        weight = layer.weight
+        if weight.size < _SPARSE_SIZE or np.count_nonzero(weight) > _SPARSE_SHARE * weight.size:
+            return weight
+        return csr_array(weight)
+    values = np.array([float(weight) for row in layer.rows for _, weight in row])
+    sources = np.array([source for row in layer.rows for source, _ in row], dtype=np.intp)
+    starts = np.cumsum([0, *map(len, layer.rows)])
+    return csr_array((values, sources, starts), shape=(layer.n_out, layer.n_in))
+
+
+def _float_bias(layer: SparseLayer) -> Array:
+    """Biases as floats, 0 where there is none."""
+    return np.array([0.0 if b is None else float(b) for b in layer.bias])

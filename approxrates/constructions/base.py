@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from approxrates.network import Network
+
+Settings = Mapping[str, Any]
+"""A network's provenance: the sizes it was built with."""
 
 
 @dataclass(frozen=True)
 class Theorem:
     """A theorem as a recipe for networks.
+
+    The laws are functions of the provenance of a network that ``build`` returned, so that tests compare them with the
+    network itself: counts exactly, errors by ``error_sup <= constant * size**-rate_in_size``. A deterministic
+    construction needs no fitted slope to be right.
 
     Attributes:
         name: What ``construct`` knows it by.
@@ -19,8 +27,16 @@ class Theorem:
         rate_law: The declared error law in ``n_params``, for people.
         count_law: The number of parameters, for people.
         dims: Input dimensions that it is built for.
-        rate: Declared exponent ``p`` of ``error ~ n_params**-p``: ``(smoothness, dim) -> p``.
+        rate: Declared exponent ``p`` of ``error ~ n_params**-p``: ``(smoothness, dim) -> p``; infinite if faster than
+            any power.
         build: ``(target, n_params=..., **options) -> Network``.
+        smoothness: Least (excluded) and largest (included) smoothness that it is built for.
+        count: Exact ``n_params`` from the provenance, without looking at weights; None where it is not a function of
+            the sizes alone.
+        depth: The same for the number of hidden layers.
+        size: Cells per axis that the error law is stated in (``N M`` for two-scale networks), from the provenance.
+        constant: ``(target) -> c`` with ``error_sup <= c * size**-min(smoothness, order)``, for every size.
+        order: Highest smoothness that the error law makes use of.
     """
 
     name: str
@@ -31,3 +47,9 @@ class Theorem:
     dims: tuple[int, ...]
     rate: Callable[[float, int], float]
     build: Callable[..., Network]
+    smoothness: tuple[float, float] = (0.0, float("inf"))
+    count: Callable[[Settings], int] | None = None
+    depth: Callable[[Settings], int] | None = None
+    size: Callable[[Settings], float] | None = None
+    constant: Callable[[Any], float] | None = None
+    order: float = float("inf")

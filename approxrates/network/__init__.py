@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from approxrates import activations
 from approxrates.arithmetic import check_arithmetic, evaluate
-from approxrates.layers import IDENTITY, Layer
+from approxrates.layers import IDENTITY, AnyLayer, Layer, SparseLayer, dense
 from approxrates.network.weightfile import load_layers, save_layers
 from approxrates.target import float_array
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A feed-forward network on ``[0, 1]^dim``. Immutable; the weights are float64.
+    """A feed-forward network on ``[0, 1]^dim``. Immutable; the weights are float64 or exact dyadic numbers.
 
     Attributes:
         layers: Affine layers with an activation per unit; the last one is the output layer.
@@ -43,7 +43,7 @@ class Network:
         ([0.0, 1.0, 0.5], 6, 1, 2)
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[AnyLayer, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class Network:
         if not self.layers:
             raise ValueError("layers must hold at least one layer. Got none.")
         for layer in self.layers:
-            if not isinstance(layer, Layer):
+            if not isinstance(layer, (Layer, SparseLayer)):
                 raise TypeError(
                     f"layers must hold Layer objects. Got {type(layer).__name__}. "
                     "For torch modules use Network.from_torch."
@@ -99,10 +99,32 @@ class Network:
         return sum(layer.n_params_dense for layer in self.layers)
 
     @cached_property
+    def dense_layers(self) -> tuple[Layer, ...]:
+        """The layers as float64 matrices: what methods that work in floating point read.
+
+        Raises:
+            ValueError: If a weight is longer than a float64 number, or a matrix would be too large.
+        """
+        return tuple(dense(layer) for layer in self.layers)
+
+    @cached_property
+    def is_float(self) -> bool:
+        """Whether every weight is a float64 number exactly."""
+        return all(
+            isinstance(layer, Layer) or all(value.is_float() for value in layer.entries()) for layer in self.layers
+        )
+
+    @cached_property
     def _bits(self) -> NDArray[np.int64]:
         """Bits of the odd mantissa of each non-zero parameter."""
-        values = np.concatenate([layer.parameters() for layer in self.layers])
-        return odd_mantissa_bits(values[values != 0.0])
+        bits = []
+        for layer in self.layers:
+            if isinstance(layer, SparseLayer):
+                bits.append(np.array([value.bits for value in layer.entries() if value], dtype=np.int64))
+            else:
+                values = layer.parameters()
+                bits.append(odd_mantissa_bits(values[values != 0.0]))
+        return np.concatenate(bits)
 
     @property
     def max_bits(self) -> int:
