@@ -101,8 +101,8 @@ def sparse(layer: Layer | SparseLayer) -> SparseLayer:
     ]
     bias: list[Dyadic | None] = [None] * layer.n_out
     if layer.bias is not None:
-        kept = np.ones(layer.n_out, dtype=bool) if layer.bias_mask is None else layer.bias_mask
-        bias = [dyadic(b) if k else None for b, k in zip(layer.bias, kept, strict=True)]
+        stored = np.ones(layer.n_out, dtype=bool) if layer.bias_mask is None else layer.bias_mask
+        bias = [dyadic(b) if k else None for b, k in zip(layer.bias, stored, strict=True)]
     return SparseLayer(layer.n_in, tuple(rows), tuple(bias), layer.activations)
 
 

@@ -1,9 +1,9 @@
 """Binary digits of a number by ReLU: the cell index of a point, exact but for narrow ramps left of the cell borders.
 
 For ``t`` in ``[0, 1)`` the leading bit is a steep ramp ``relu(K t - K/2 + 1) - relu(K t - K/2)``: 0 up to
-``1/2 - 1/K``, 1 from ``1/2`` on, and the remainder is ``2 t - bit``. The ramps of all bits are ``2^-ramp`` wide in the variable that
-the chain started from, so the slope halves from bit to bit. The remainder is made of ``2 relu(t)`` minus the ramp and
-is a unit of its own: everything after it depends on few numbers, which keeps exact evaluation fast.
+``1/2 - 1/K``, 1 from ``1/2`` on, and the remainder is ``2 t - bit``. The ramps of all bits are ``2^-ramp`` wide in the
+variable that the chain started from, so the slope halves from bit to bit. The remainder is made of ``2 relu(t)`` minus
+the ramp and is a unit of its own: everything after it depends on few numbers, which keeps exact evaluation fast.
 """
 
 from __future__ import annotations
