@@ -84,7 +84,9 @@ class Pieces:
 def values_of(function: Network | Approximant, x: Array) -> Array:
     """Values of a network with one output, or of another approximating function, ``(n, dim) -> (n,)``."""
     if isinstance(function, Network):
-        return evaluate_float64(function.layers, x)[:, 0]
+        if function.is_float:
+            return evaluate_float64(function.layers, x)[:, 0]
+        return np.asarray(function(x), dtype=np.float64)
     return np.asarray(function.evaluate(x), dtype=np.float64).reshape(len(x))
 
 

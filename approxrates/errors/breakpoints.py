@@ -57,14 +57,14 @@ def pieces_of_linear(t: Array, values: Array) -> Pieces:
 
 def _work(network: Network) -> int:
     """Multiplications for one point."""
-    return sum(layer.weight.size for layer in network.layers)
+    return sum(layer.weight.size for layer in network.dense_layers)
 
 
 def _mesh(network: Network) -> Array | None:
     """0, 1 and every point between where some unit bends, ascending."""
     t = np.array([0.0, 1.0])
     h = t[None, :]
-    for layer in network.layers:
+    for layer in network.dense_layers:
         z = affine(layer, h)
         if not np.all(np.isfinite(z)):
             return None  # overflow inside: what bends where is lost

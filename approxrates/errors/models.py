@@ -67,7 +67,7 @@ class Stack:
 
 def shape_of(network: Network) -> tuple[object, ...]:
     """What networks must share to be stacked."""
-    return tuple((layer.weight.shape, layer.activations) for layer in network.layers)
+    return tuple((layer.weight.shape, layer.activations) for layer in network.dense_layers)
 
 
 def can_be_enclosed(network: Network) -> bool:
@@ -79,7 +79,7 @@ def can_be_enclosed(network: Network) -> bool:
 def stacked(networks: Sequence[Network]) -> Stack:
     """Networks of one :func:`shape_of`, one output each, side by side."""
     layers = []
-    for rows in zip(*(network.layers for network in networks), strict=True):
+    for rows in zip(*(network.dense_layers for network in networks), strict=True):
         weight = np.stack([layer.weight for layer in rows])
         bias = np.stack([np.zeros(layer.n_out) if layer.bias is None else layer.bias for layer in rows])
         kinds = tuple(

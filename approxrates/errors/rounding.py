@@ -89,15 +89,15 @@ def values_and_rounding(network: Network, mesh: Array, *, sharp: bool) -> tuple[
         mesh: From 0 to 1, ascending, shape ``(n,)``.
         sharp: Whether to compute with twice the digits; for relu, abs and hard_tanh.
     """
-    values, bound = np.empty_like(mesh), 0.0
-    step = max(16, _ENTRIES // max(max(layer.n_in, layer.n_out) for layer in network.layers))
+    values, bound, layers = np.empty_like(mesh), 0.0, network.dense_layers
+    step = max(16, _ENTRIES // max(max(layer.n_in, layer.n_out) for layer in layers))
     if sharp:  # every product is kept: as many scalars as weights times points
-        step = max(16, min(step, 8 * _ENTRIES // max(layer.weight.size for layer in network.layers)))
-    norms = [_spectral(layer.weight) for layer in network.layers]
+        step = max(16, min(step, 8 * _ENTRIES // max(layer.weight.size for layer in layers)))
+    norms = [_spectral(layer.weight) for layer in layers]
     with np.errstate(all="ignore"):
         for start in range(0, len(mesh) - 1, step):
             part = slice(start, start + step + 1)
-            found, off = _on_cells(network.layers, norms, mesh[part], sharp)
+            found, off = _on_cells(layers, norms, mesh[part], sharp)
             if start:  # the products of another block may round the shared point otherwise
                 off += abs(float(found[0]) - float(values[start])) * _UP
                 found[0] = values[start]

@@ -20,7 +20,7 @@ from approxrates.arithmetic import activate, affine
 from approxrates.errors.base import Array
 from approxrates.errors.breakpoints import pieces_of
 from approxrates.errors.quadrature import Rule, cell_rule, piece_rule, sample_rule
-from approxrates.layers import IDENTITY, Layer, unit_groups
+from approxrates.layers import IDENTITY, unit_groups
 from approxrates.network import Network
 from approxrates.target import Target
 
@@ -121,6 +121,11 @@ def _checked(network: Network | Approximant, target: Target, p: float) -> float:
         raise ValueError(
             f"network must have one output. Got n_outputs={network.n_outputs}. Keep one row of its last layer."
         )
+    if isinstance(network, Network) and not network.is_float:
+        raise ValueError(
+            "sobolev_error works in float64 and needs weights that float64 holds. "
+            f"Got a network with weights of up to {network.max_bits} bits. Use approximation_error, which is exact."
+        )
     if target.gradient is None:
         raise ValueError(
             f"sobolev_error needs a target with a gradient: r > 1 of the catalogue, or Target.from_callable(f, "
@@ -153,15 +158,10 @@ def _jets(network: Network | Approximant) -> tuple[Callable[[Array], tuple[Array
         if activations.get(code).slope is None:
             raise ValueError(f"network must have units with derivatives. Got {code} units. Use continuous ones.")
     mesh = None
-    if network.dim == 1 and network.is_piecewise_linear and all(map(_is_finite, network.layers)):
+    if network.dim == 1 and network.is_piecewise_linear and network.is_finite:
         pieces = pieces_of(network)
         mesh = None if pieces is None else pieces.t
     return lambda x: values_and_gradients(network, x), mesh
-
-
-def _is_finite(layer: Layer) -> bool:
-    """Whether weights and biases are."""
-    return bool(np.all(np.isfinite(layer.parameters())))
 
 
 def values_and_gradients(network: Network, x: Array) -> tuple[Array, Array]:
@@ -174,13 +174,13 @@ def values_and_gradients(network: Network, x: Array) -> tuple[Array, Array]:
     Returns:
         Values ``(n,)`` and derivatives ``(n, dim)``. Overflow gives infinities or NaN, never an exception.
     """
-    values, slopes = np.empty(len(x)), np.empty(x.shape)
-    step = max(16, _CHUNK // (network.dim * max(max(layer.n_in, layer.n_out) for layer in network.layers)))
+    values, slopes, layers = np.empty(len(x)), np.empty(x.shape), network.dense_layers
+    step = max(16, _CHUNK // (network.dim * max(max(layer.n_in, layer.n_out) for layer in layers)))
     for start in range(0, len(x), step):
         h = np.ascontiguousarray(x[start : start + step].T)
         tangents = np.broadcast_to(np.eye(network.dim)[:, :, None], (network.dim, *h.shape))
         with np.errstate(all="ignore"):
-            for layer in network.layers:
+            for layer in layers:
                 z = affine(layer, h)
                 tangents = np.matmul(layer.weight, tangents)
                 for code, rows in unit_groups(layer.activations):

@@ -115,6 +115,13 @@ class Network:
         )
 
     @cached_property
+    def is_finite(self) -> bool:
+        """Whether no weight is infinite or NaN; exact weights never are."""
+        return all(
+            isinstance(layer, SparseLayer) or bool(np.isfinite(layer.parameters()).all()) for layer in self.layers
+        )
+
+    @cached_property
     def _bits(self) -> NDArray[np.int64]:
         """Bits of the odd mantissa of each non-zero parameter."""
         bits = []
