@@ -250,6 +250,9 @@ def _outcome(network: Made, target: Target, error: ApproximationError, metrics: 
         "pieces": error.pieces,
         "total_bits": getattr(network, "total_bits", None),
         "max_bits": getattr(network, "max_bits", None),
+        "description_bits": network.description_bits
+        if isinstance(network, Network) and metrics["outcome"] == "constructed"
+        else None,
     }
     if metrics["outcome"] in ("diverged", "non-finite"):
         return {"status": "diverged", "metrics": metrics, "error": f"training ended {metrics['outcome']}"}

@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import linprog
 
 from approxrates import theory
+from approxrates.layers import Dyadic, SparseLayer, description_bits
 from approxrates.regularity import Regularity
 
 
@@ -324,3 +325,26 @@ def test_free_knot_curve_of_other_trees_scales_with_base_and_margin():
 def test_bad_arguments_of_the_bounds_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_descriptions_of_one_architecture_are_few_enough():
+    """Kraft's inequality for the code of one weight: the sum of 2^-length over distinct dyadic numbers stays below 1."""
+    values = {Dyadic(m, e) for m in range(-200, 201) for e in range(-40, 41)}
+    layers = [SparseLayer(1, (((0, value),),), (None,), ("identity",)) for value in values]
+    total = sum(2.0 ** -description_bits([layer]) for layer in layers)
+    assert 0.5 < total <= 1.0
+
+
+def test_description_curve_is_a_bits_curve_with_more_doubt():
+    """With B W = T the curve lies at most one level above that of fixed lengths, and it falls like T^-r."""
+    bits = np.array([1e2, 1e4, 1e6, 1e9])
+    needed = bits + 20 + 1 + 2 * np.log2(bits + 1)
+    curve = theory.description_lower_curve(bits, 0.5)
+    fixed = theory.bits_lower_curve(bits, 1.0, 0.5)
+    assert (curve <= fixed).all()
+    assert (curve >= fixed / 2**0.5).all()
+    level = theory.description_level(bits)
+    assert (2.0**level >= needed).all()
+    assert (2.0 ** (level - 1) < needed).all()
+    with pytest.raises(ValueError, match="must not be negative"):
+        theory.description_level(-1.0)

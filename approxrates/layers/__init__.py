@@ -1,6 +1,7 @@
 """Plain data of a feed-forward network: affine layers, dense floats or sparse dyadic numbers, with unit-wise codes."""
 
 from approxrates.layers.dense import IDENTITY, Layer, Rows, unit_groups
+from approxrates.layers.description import description_bits
 from approxrates.layers.dyadic import HALF, ONE, ZERO, Dyadic, dyadic, nearest
 from approxrates.layers.sparse import Row, SparseLayer, dense, sparse
 
@@ -18,6 +19,7 @@ __all__ = [
     "Rows",
     "SparseLayer",
     "dense",
+    "description_bits",
     "dyadic",
     "nearest",
     "sparse",

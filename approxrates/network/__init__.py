@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from approxrates import activations
 from approxrates.arithmetic import check_arithmetic, evaluate
-from approxrates.layers import IDENTITY, AnyLayer, Layer, SparseLayer, dense
+from approxrates.layers import IDENTITY, AnyLayer, Layer, SparseLayer, dense, description_bits
 from approxrates.network.weightfile import load_layers, save_layers
 from approxrates.target import float_array
 
@@ -142,6 +142,11 @@ class Network:
     def total_bits(self) -> int:
         """Bits of the odd mantissas of all non-zero parameters plus one each for the sign; exponents not counted."""
         return int(self._bits.sum()) + len(self._bits)
+
+    @cached_property
+    def description_bits(self) -> int:
+        """Bits of all parameters in a prefix-free code, exponents included; see ``layers.description_bits``."""
+        return description_bits(self.layers)
 
     @property
     def activations(self) -> frozenset[str]:

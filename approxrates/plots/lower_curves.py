@@ -49,7 +49,13 @@ def certified_curves(families: list[FamilyCurve], x: str) -> list[tuple[str, Arr
     if len(trees) != 1 or tree is None or any(f.norm != "sup" for f in families):
         return []
     found = []
-    for curve in _DASHES if x in ("n_params", "n_params_dense") else ("pieces",) if x == "pieces" else ():
+    drawn = {
+        "n_params": tuple(_DASHES),
+        "n_params_dense": tuple(_DASHES),
+        "pieces": ("pieces",),
+        "total_bits": ("bits",),
+    }
+    for curve in drawn.get(x, ()):
         sizes, bounds = _near(families, curve)
         if not len(sizes):
             continue
@@ -68,7 +74,7 @@ def _law(curve: str, x: str, tree: Tree) -> Callable[[Array], Array] | None:
     options: dict[str, Any] = {"base": tree.base, "kappa": tree.kappa}
     if curve == "pieces" and x == "pieces":
         return lambda sizes: theory.free_knot_lower_curve(sizes, tree.smoothness, levels=tree.levels, **options)
-    if curve == "bits":
+    if curve == "bits" and x != "total_bits":
         return lambda sizes: theory.bits_lower_curve(sizes, FLOAT_BITS, tree.smoothness, dim=tree.dim, **options)
     return None
 

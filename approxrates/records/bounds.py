@@ -152,6 +152,11 @@ def bits_bound(tree: Tree, n_params: float, bits: float = FLOAT_BITS) -> Bound:
     return _at_level("bits", tree, level)
 
 
+def description_bound(tree: Tree, bits: float) -> Bound:
+    """By counting the networks of one architecture whose weights are written in so many bits."""
+    return _at_level("bits", tree, float(theory.description_level(bits, dim=tree.dim, base=tree.base)))
+
+
 def real_weights_bound(tree: Tree, widths: tuple[int, ...], breakpoints: int, degree: int) -> Bound:
     """By counting the sign patterns that an architecture can show."""
     return _at_level(
@@ -174,7 +179,10 @@ def _at_level(curve: str, tree: Tree, level: float) -> Bound:
 
 
 def _by_bits(row: Row, tree: Tree) -> Bound | None:
-    """By the bits of the weights: all that a float64 has, or a float32 where every weight fits into one."""
+    """By the bits of the weights: their description if it is known, else all that a float64 has, or a float32."""
+    described = _whole(row.get("description_bits"))
+    if described is not None:
+        return description_bound(tree, described)
     size, longest = _whole(row.get("n_params_dense") or row.get("n_params")), _whole(row.get("max_bits"))
     if size is None or longest is None or longest > _MANTISSA[FLOAT_BITS]:
         return None

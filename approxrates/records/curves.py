@@ -15,8 +15,17 @@ from numpy.typing import NDArray
 from approxrates.phase import PhasePoint, place, place_all
 from approxrates.rates import Rate, fit_rate
 from approxrates.records.bounds import CURVES, Tree, bounds_of, tree_of
+from approxrates.records.crossover import past_crossover
 from approxrates.records.declared import declared_rate
-from approxrates.records.growth import depth_exponent, has_long_weights, is_known, number, saturation, slope
+from approxrates.records.growth import (
+    bits_exponent,
+    depth_exponent,
+    has_long_weights,
+    is_known,
+    number,
+    saturation,
+    slope,
+)
 from approxrates.records.optimisation import LIMITED_FALL, limited_by_refits
 from approxrates.regularity import Regularity
 
@@ -71,6 +80,9 @@ class FamilyCurve:
         norm: ``"sup"`` or ``"l2"``.
         sample_exponent: Slope of log samples against log n_params over the family; NaN if unknown or not trained.
         exact_weights: Some weight has more bits than a floating-point number.
+        bits_exponent: The exponent of bits per weight ~ n_params^beta of a family of such weights; None for others.
+        past_crossover: Whether the largest sizes lie below the linear interpolants of equal size in the same study;
+            None if unknown.
         saturation: Rate that the architecture cannot pass on smooth targets, or None.
         declared_rate: Rate that the construction or reference method declares; ``inf`` if the error falls faster than
             every power, NaN if none is declared.
@@ -100,6 +112,8 @@ class FamilyCurve:
     norm: str = "sup"
     sample_exponent: float = math.nan
     exact_weights: bool = False
+    bits_exponent: float | None = None
+    past_crossover: bool | None = None
     saturation: float | None = None
     declared_rate: float = math.nan
     one_sided: NDArray[np.bool_] | None = None
@@ -167,7 +181,8 @@ def family_curves(
     curves = [
         _curve(key, family_label(key, shown), members, regularity_of(members[0]), x, norm) for key, members in groups
     ]
-    return _together([_placed(curve) for curve in _against_constructive(curves) if len(curve.sizes)])
+    curves = _against_interpolants([curve for curve in curves if len(curve.sizes)])
+    return _together([_placed(curve) for curve in _against_constructive(curves)])
 
 
 def _median(values: NDArray[np.float64]) -> float:
@@ -257,7 +272,8 @@ def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regular
         activation=str(key["activation"]), method=str(key["method"]), depth_exponent=depth_exponent(base),
         limited=limited_by_refits(bins, sizes, refits, lambda r: error_of(r, norm)),
         failed_fraction=failed, x=x, norm=norm, sample_exponent=slope(base, "n_samples"),
-        exact_weights=has_long_weights(base), saturation=saturation(key, base), one_sided=one_sided,
+        exact_weights=has_long_weights(base), bits_exponent=bits_exponent(base), saturation=saturation(key, base),
+        one_sided=one_sided,
         declared_rate=declared_rate(rows[0], regularity),
         certified=_certified(base), tree=tree_of(rows[0]), lower=_lower([bins[s] for s in sizes]),
     )  # fmt: skip
@@ -328,6 +344,8 @@ def _place(curve: FamilyCurve, rate: Rate, *, limited: bool) -> PhasePoint | Non
         activation=curve.activation,
         depth_exponent=None if math.isnan(curve.depth_exponent) else curve.depth_exponent,
         exact_weights=curve.exact_weights,
+        bits_exponent=curve.bits_exponent,
+        past_crossover=curve.past_crossover,
         trained=curve.method == "train",
         saturation=curve.saturation,
         sample_exponent=None if math.isnan(curve.sample_exponent) else curve.sample_exponent,
@@ -343,6 +361,18 @@ def _together(curves: list[FamilyCurve]) -> list[FamilyCurve]:
     points = [curve.point for curve in curves if curve.point is not None]
     after = iter(place_all(points))
     return [c if c.point is None else dataclasses.replace(c, point=next(after)) for c in curves]
+
+
+def _against_interpolants(curves: list[FamilyCurve]) -> list[FamilyCurve]:
+    """Curves of long weights with the word on whether they are past the interpolants on the same target law."""
+    law = ("target", "target_options", "smoothness", "dim")
+    plain = {tuple(c.key[k] for k in law): c for c in curves if c.key["construction"] == "interpolation"}
+    marked = []
+    for curve in curves:
+        other = plain.get(tuple(curve.key[k] for k in law)) if curve.exact_weights else None
+        past = None if other is None else past_crossover(curve.sizes, curve.median, other.sizes, other.median)
+        marked.append(dataclasses.replace(curve, past_crossover=past))
+    return marked
 
 
 def _against_constructive(curves: list[FamilyCurve]) -> list[FamilyCurve]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -17,13 +18,15 @@ def declared_rate(row: Mapping[str, Any], regularity: Regularity) -> float:
     """Declared exponent of a family, for the class of its target; ``inf`` beyond every power, NaN if none is declared.
 
     Args:
-        row: A flat row of the family: ``method``, ``construction``, ``reference_options``.
+        row: A flat row of the family: ``method``, ``construction``, ``made_options``.
         regularity: What is known about its target.
     """
     name = str(row.get("construction"))
     if row.get("method") == "reference" and name in references.names():
-        options = row.get("reference_options") or {}
-        return references.describe(name).rate(regularity.smoothness, regularity.dim, **options)
+        return references.describe(name).rate(regularity.smoothness, regularity.dim, **(row.get("made_options") or {}))
     if row.get("method") == "construct" and name in constructions.names():
-        return constructions.describe(name).rate(regularity.smoothness, regularity.dim)
+        law = constructions.describe(name).rate
+        taken = inspect.signature(law).parameters
+        options = {k: v for k, v in (row.get("made_options") or {}).items() if k in taken}
+        return law(regularity.smoothness, regularity.dim, **options)
     return math.nan

@@ -59,6 +59,14 @@ def saturation(key: Mapping[str, Any], rows: list[Row]) -> float | None:
     return None
 
 
+def bits_exponent(rows: list[Row]) -> float | None:
+    """The exponent of bits per weight ~ n_params^beta along a family of long weights; None for others or unknown."""
+    if not has_long_weights(rows):
+        return None
+    beta = slope(rows, "bits_per_weight")
+    return None if math.isnan(beta) else max(0.0, beta)
+
+
 def depth_exponent(rows: list[Row]) -> float:
     """The exponent of depth ~ n_params^a along the family.
 

@@ -47,11 +47,16 @@ FRAME_COLUMNS = (
     "steps",
     "seconds",
     "total_bits",
+    "description_bits",
     "max_bits",
     "pieces",
     "error",
 )
 """Columns of ``Records.frame()``, in order; one row per run."""
+
+
+SIZE_OPTIONS = ("cells", "steps", "words", "doublings", "levels")
+"""Options of constructions that say how large a network is, and so do not tell families apart."""
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +80,9 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
         "dim": target.get("dim", architecture.get("dim", 1)),
         "method": "construct" if construction else "reference" if reference else "train",
         "construction": made.get("name"),
-        "method_options": ", ".join(f"{k}={_brief(v)}" for k, v in (reference.get("options") or {}).items()),
+        "method_options": ", ".join(
+            f"{k}={_brief(v)}" for k, v in (made.get("options") or {}).items() if reference or k not in SIZE_OPTIONS
+        ),
         "activation": ""
         if reference
         else architecture.get("activation", "relu" if architecture else None) or metrics.get("activation", "relu"),
@@ -92,9 +99,11 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
         "seed": training.get("seed", 0) if training else None,
         "regularity": regularity,
         "parameters": target,
-        "reference_options": reference.get("options") or {},
+        "made_options": made.get("options") or {},
     }
     flat_row |= {k: v for k, v in metrics.items() if k != "regularity" and (k not in flat_row or flat_row[k] is None)}
+    if flat_row.get("total_bits") and flat_row.get("n_params"):
+        flat_row["bits_per_weight"] = flat_row["total_bits"] / flat_row["n_params"]
     if flat_row.get("n_params") is None and architecture:
         flat_row["n_params"] = _counted(architecture)
     return flat_row

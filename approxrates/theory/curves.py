@@ -124,7 +124,12 @@ def bits_lower_curve(
 
 
 def bits_level(
-    n_params: ArrayLike, bits_per_weight: ArrayLike, *, dim: int = 1, base: int = 2, doubt_bits: float = DOUBT_BITS
+    n_params: ArrayLike,
+    bits_per_weight: ArrayLike,
+    *,
+    dim: int = 1,
+    base: int = 2,
+    doubt_bits: ArrayLike = DOUBT_BITS,
 ) -> Array:
     """The level of :func:`bits_lower_curve`: the least ``k`` with ``b^{kd} >= B W + doubt_bits``, broadcast shape.
 
@@ -138,7 +143,53 @@ def bits_level(
         raise ValueError(
             "n_params and bits_per_weight must not be negative. Got a negative product. Write e.g. 1000, 64."
         )
-    return _least_level(np.ceil(total + doubt_bits) - 1, base=base, dim=dim)
+    return _least_level(np.ceil(total + np.asarray(doubt_bits, dtype=np.float64)) - 1, base=base, dim=dim)
+
+
+def description_lower_curve(
+    bits: ArrayLike, smoothness: float, *, dim: int = 1, amplitude: float = 1.0, base: int = 2, kappa: float = 0.5,
+    doubt_bits: float = DOUBT_BITS,
+) -> Array:  # fmt: skip
+    r"""Least sup error on a random tree of any network whose weights are written in so many bits in all.
+
+    As :func:`bits_lower_curve`, for weights of any length: a prefix-free code has at most ``2^T`` words of ``T`` bits,
+    so some network of one architecture with a description of exactly ``T`` bits shows all ``m`` signs of a level with
+    probability at most ``2^{T - m}``. The curve takes the least level with
+    ``m >= T + doubt_bits + 2 log2(T + 1) + 1``: the sum over all ``T`` of these probabilities is then at most
+    ``2^-doubt_bits sum_T 1 / (2 (T + 1)^2) < 2^-doubt_bits``, so the bound holds for all lengths at once, also where
+    ``T`` depends on the target.
+
+    Args:
+        bits: ``T``, any shape, non-negative; ``Network.description_bits``.
+        smoothness: ``r``.
+        dim: ``d``.
+        amplitude: ``A``.
+        base: ``b``.
+        kappa: As for :func:`bits_lower_curve`.
+        doubt_bits: ``-log2`` of the probability of failure.
+
+    Returns:
+        Lower bounds of the sup error, shape of ``bits``.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    _positive(smoothness=smoothness, amplitude=amplitude, kappa=kappa)
+    level = description_level(bits, dim=dim, base=base, doubt_bits=doubt_bits)
+    curve: Array = kappa * amplitude * float(base) ** (-level * smoothness)
+    return curve
+
+
+def description_level(bits: ArrayLike, *, dim: int = 1, base: int = 2, doubt_bits: float = DOUBT_BITS) -> Array:
+    """The level of :func:`description_lower_curve`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    total = np.asarray(bits, dtype=np.float64)
+    if not (total >= 0).all():
+        raise ValueError("bits must not be negative. Got a negative number. Write e.g. 10_000.")
+    return bits_level(total, 1.0, dim=dim, base=base, doubt_bits=doubt_bits + 1 + 2 * np.log2(total + 1))
 
 
 def real_weights_lower_curve(
