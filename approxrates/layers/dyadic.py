@@ -140,7 +140,8 @@ class Dyadic:
         return self.bits <= 53 and self.exponent >= -1074 and self.bits + self.exponent <= 1024
 
     def __repr__(self) -> str:
-        return f"Dyadic({self.mantissa}, {self.exponent})"
+        # Python refuses to write integers of more than some thousand digits as decimals.
+        return f"Dyadic({self.mantissa if self.bits <= 10_000 else hex(self.mantissa)}, {self.exponent})"
 
     def __str__(self) -> str:
         if self.bits <= 24 and abs(self.exponent) <= 24:

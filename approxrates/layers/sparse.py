@@ -16,7 +16,7 @@ _MAX_DENSE = 50_000_000
 """Scalars of the largest dense matrix that is made of a sparse layer (400 MB)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SparseLayer:
     """One affine map with exact dyadic weights, followed by an activation per unit.
 
@@ -81,6 +81,9 @@ class SparseLayer:
         for bias in self.bias:
             if bias is not None:
                 yield bias
+
+    def __repr__(self) -> str:
+        return f"SparseLayer({self.n_in} -> {self.n_out}, {self.n_params} parameters)"
 
     def parameters(self) -> NDArray[np.float64]:
         """The stored parameters as float64, rounded where they are longer: for statistics only."""

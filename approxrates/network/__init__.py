@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from approxrates import activations
 from approxrates.arithmetic import check_arithmetic, evaluate
 from approxrates.layers import IDENTITY, AnyLayer, Layer, SparseLayer, dense, description_bits
+from approxrates.network.description import layer_lines, origin, parts_of
 from approxrates.network.weightfile import load_layers, save_layers
 from approxrates.target import float_array
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Network:
     """A feed-forward network on ``[0, 1]^dim``. Immutable; the weights are float64 or exact dyadic numbers.
 
@@ -149,6 +149,29 @@ class Network:
         return description_bits(self.layers)
 
     @property
+    def bits_per_weight(self) -> float:
+        """``total_bits / n_params``; 0 for a network without parameters."""
+        return self.total_bits / self.n_params if self.n_params else 0.0
+
+    @cached_property
+    def labels(self) -> tuple[tuple[str, ...], ...]:
+        """What each unit is for, by layer: ``"hidden"`` and ``"output"`` where a layer has no labels.
+
+        The label of a unit that only carries a value on ends in ``" carry"``.
+        """
+        found = []
+        for index, layer in enumerate(self.layers):
+            plain = "hidden" if index < self.depth else "output"
+            own = layer.labels if isinstance(layer, SparseLayer) else None
+            found.append((plain,) * layer.n_out if own is None else tuple(label or plain for label in own))
+        return tuple(found)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Parts of a construction by label, with their weights and biases; those of carries under ``"carries"``."""
+        return parts_of(self.layers, self.labels)
+
+    @property
     def activations(self) -> frozenset[str]:
         """Codes in use, ``"identity"`` included."""
         return frozenset(code for layer in self.layers for code in layer.activations)
@@ -197,7 +220,10 @@ class Network:
     def save(self, path: str | Path) -> None:
         """Write the network into one safetensors file: weights bit for bit, masks, activation codes, provenance.
 
+        Exact weights of any length are kept, labels too.
+
         Raises:
+            ValueError: If the exponent of an exact weight takes more than 64 bits.
             OSError: If the file cannot be written.
         """
         save_layers(path, self.layers, self.provenance)
@@ -215,8 +241,11 @@ class Network:
     def to_torch(self, dtype: Any = "float64", *, allow_rounding: bool = False) -> nn.Sequential:
         """The network as a plain ``nn.Sequential`` mapping ``(n, dim)`` to ``(n, n_outputs)``.
 
+        Structural zeros are written out.
+
         Raises:
-            ValueError: If the dtype is unknown, or would round weights and ``allow_rounding`` is False.
+            ValueError: If the dtype is unknown, the network has more than 10^8 dense scalars, or the dtype would round
+                weights and ``allow_rounding`` is False (saying how many, and by how much).
         """
         from approxrates.network.interchange import layers_to_module
 
@@ -235,18 +264,24 @@ class Network:
         return cls(layers_from_module(module), {"source": "torch"} if provenance is None else provenance)
 
     def describe(self) -> str:
-        """A few lines for people: shape, counts, bits, one line per layer."""
+        """Some lines for people: shape, counts, bits, parts, layers (runs of equal ones together), origin."""
+        longest = f"{self.max_bits:,}" + ("" if self.is_float else ", longer than float64 holds")
         lines = [
-            f"Network on [0, 1]^{self.dim}: depth {self.depth}, width {self.width}, {self.n_outputs} output(s)",
-            f"  parameters: {self.n_params} not structurally zero, {self.n_params_dense} dense; "
-            f"{self.total_bits} bits in all, at most {self.max_bits} per mantissa",
+            f"Network on [0, 1]^{self.dim}: depth {self.depth:,}, width {self.width:,}, {self.n_outputs} output(s)",
+            f"parameters: {self.n_params:,} not structurally zero, {self.n_params_dense:,} dense",
+            f"bits: {self.total_bits:,} in all, {self.bits_per_weight:.3g} per weight, longest mantissa {longest}",
+            *layer_lines(self.layers, self.labels),
         ]
-        for index, layer in enumerate(self.layers):
-            codes = ", ".join(f"{count} {code}" for code, count in Counter(layer.activations).items())
-            lines.append(f"  layer {index}: {layer.n_in} -> {layer.n_out} ({codes}), {layer.n_params} parameters")
         if self.provenance:
-            lines.append(f"  from: {json.dumps(self.provenance, sort_keys=True)}")
-        return "\n".join(lines)
+            lines.append(f"from: {origin(self.provenance)}")
+        return "\n  ".join(lines)
+
+    def __repr__(self) -> str:
+        return f"Network(dim={self.dim}, depth={self.depth}, width={self.width}, n_params={self.n_params})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: nothing that can be computed again."""
+        return {"layers": self.layers, "provenance": self.provenance}
 
 
 def odd_mantissa_bits(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,4 +1,8 @@
-"""Networks to and from torch: a plain ``nn.Sequential`` of ``nn.Linear`` and activation modules."""
+"""Networks to and from torch: a plain ``nn.Sequential`` of ``nn.Linear`` and activation modules.
+
+A sparse layer becomes an ordinary ``nn.Linear`` with its structural zeros written out: torch's sparse matrices take
+no part in most of what modules are used for. That is ``n_params_dense`` scalars, and there is a limit to it.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,12 @@ import torch
 from torch import nn
 
 from approxrates import activations
-from approxrates.layers import IDENTITY, Layer, unit_groups
+from approxrates.layers import IDENTITY, AnyLayer, Dyadic, Layer, SparseLayer, dense, dyadic, unit_groups
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_MANTISSA = {torch.float64: 53, torch.float32: 24, torch.float16: 11, torch.bfloat16: 8}
+_MAX_SCALARS = 100_000_000
+"""Scalars of the largest module that is made (800 MB in float64)."""
 
 
 class Unitwise(nn.Module):
@@ -57,7 +64,9 @@ _MODULES: dict[str, Any] = {
 }
 
 
-def layers_to_module(layers: Sequence[Layer], dtype: Any = "float64", *, allow_rounding: bool = False) -> nn.Sequential:
+def layers_to_module(
+    layers: Sequence[AnyLayer], dtype: Any = "float64", *, allow_rounding: bool = False
+) -> nn.Sequential:
     """The network as ``nn.Sequential``; structural zeros become ordinary entries, as torch has no masks.
 
     Args:
@@ -66,16 +75,22 @@ def layers_to_module(layers: Sequence[Layer], dtype: Any = "float64", *, allow_r
         allow_rounding: Accept weights that the dtype cannot hold exactly.
 
     Raises:
-        ValueError: For a dtype that is no floating-point type, or, without ``allow_rounding``, one that would round
-            weights.
+        ValueError: For a dtype that is no floating-point type, a network of more than 10^8 dense scalars, or, without
+            ``allow_rounding``, a dtype that would round weights.
     """
     kind: Any = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if kind not in _DTYPES.values():
         raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}. Got {dtype!r}. Write dtype='float64'.")
+    scalars = sum(layer.n_params_dense for layer in layers)
+    if scalars > _MAX_SCALARS:
+        raise ValueError(
+            f"a torch module must hold at most {_MAX_SCALARS:,} scalars, structural zeros included. Got {scalars:,}. "
+            "Use fewer n_params, or call the network itself."
+        )
     if not allow_rounding:
         _refuse_rounding(layers, kind)
     modules: list[nn.Module] = []
-    for layer in layers:
+    for layer in (dense(layer, allow_rounding=allow_rounding) for layer in layers):
         linear = nn.Linear(layer.n_in, layer.n_out, bias=layer.bias is not None, dtype=kind)
         with torch.no_grad():
             linear.weight.copy_(torch.from_numpy(layer.weight))
@@ -89,18 +104,44 @@ def layers_to_module(layers: Sequence[Layer], dtype: Any = "float64", *, allow_r
     return nn.Sequential(*modules)
 
 
-def _refuse_rounding(layers: Sequence[Layer], dtype: torch.dtype) -> None:
-    """Raise if some weight changes when it is stored in ``dtype``."""
-    values = torch.from_numpy(np.concatenate([layer.parameters() for layer in layers]))
+def _refuse_rounding(layers: Sequence[AnyLayer], dtype: torch.dtype) -> None:
+    """Raise if some weight changes when it is stored in ``dtype``, saying what would be lost."""
+    floats = [layer.parameters() for layer in layers if isinstance(layer, Layer)]
+    values = torch.from_numpy(np.concatenate([np.zeros(0), *floats]))
     stored = values.to(dtype).to(torch.float64)
-    changed = (stored != values) & ~values.isnan()
-    if bool(changed.any()):
-        worst = float(((stored - values).abs() / values.abs())[changed].max())
-        raise ValueError(
-            f"dtype must hold the weights exactly. Got {dtype}, which would round "
-            f"{int(changed.sum())} of {len(values)} weights, by up to {worst:.1e} of their size. "
+    changed = (stored != values) & values.isfinite()
+    worst = float(((stored - values).abs() / values.abs())[changed].max()) if bool(changed.any()) else 0.0
+    exact = [value for layer in layers if isinstance(layer, SparseLayer) for value in layer.entries()]
+    after = torch.tensor([float(value) for value in exact], dtype=torch.float64).to(dtype).to(torch.float64).tolist()
+    lost = [(value, _relative(value, kept)) for value, kept in zip(exact, after, strict=True)]
+    lost = [(value, off) for value, off in lost if off]
+    n_changed = int(changed.sum()) + len(lost)
+    if not n_changed:
+        return
+    worst = max([worst, *(off for _, off in lost)])
+    longest = max([*(value.bits for value, _ in lost), *(dyadic(v).bits for v in values[changed].tolist())])
+    holds = _MANTISSA[dtype]
+    raise ValueError(
+        f"dtype must hold the weights exactly. Got {dtype}, which holds mantissas of {holds} bits and would round "
+        f"{n_changed} of {len(values) + len(exact)} weights, by up to {worst:.1e} of their size: the longest has "
+        f"{longest} bits and would lose {max(0, longest - holds)}. "
+        + (
             "Use dtype='float64', or write allow_rounding=True."
+            if longest <= _MANTISSA[torch.float64]
+            else "Call the network itself, which is exact, or write allow_rounding=True."
         )
+    )
+
+
+def _relative(value: Dyadic, kept: float) -> float:
+    """How far a stored number is from a weight, relative to it; 0 only if they are equal, at most infinite."""
+    if not np.isfinite(kept):
+        return float("inf")
+    difference = abs(dyadic(kept) - value)
+    if not difference:
+        return 0.0
+    scale = -value.exponent - value.bits  # brings the weight between 1/2 and 1
+    return max(float(difference << scale) / float(abs(value) << scale), 5e-324)
 
 
 def layers_from_module(module: Any) -> tuple[Layer, ...]:

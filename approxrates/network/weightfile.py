@@ -1,4 +1,9 @@
-"""A network in one file: safetensors holding weights, masks, activation codes and provenance."""
+"""A network in one file: safetensors holding weights, masks, activation codes and provenance.
+
+Version 1 holds dense layers, one tensor for each of their arrays. Version 2 holds sparse layers of exact weights too,
+all of them in one set of arrays (see :mod:`approxrates.network.packing`). A network without sparse layers is still
+written as version 1, so that earlier releases read it.
+"""
 
 from __future__ import annotations
 
@@ -11,31 +16,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from approxrates.layers import Layer
+from approxrates.layers import AnyLayer, Layer, SparseLayer
+from approxrates.network.packing import pack, unpack
 
-FORMAT, VERSION = "approxrates-network", "1"
+FORMAT, VERSIONS = "approxrates-network", ("1", "2")
 
 
-def save_layers(path: str | Path, layers: Sequence[Layer], provenance: Mapping[str, Any]) -> None:
+def save_layers(path: str | Path, layers: Sequence[AnyLayer], provenance: Mapping[str, Any]) -> None:
     """Write layers and provenance; weights bit for bit, an existing file replaced in one step.
 
     Raises:
+        ValueError: If the exponent of an exact weight takes more than 64 bits.
         OSError: If the file cannot be written; nothing is left behind then.
     """
     from safetensors.numpy import save
 
     tensors: dict[str, NDArray[Any]] = {}
+    exact = [layer for layer in layers if isinstance(layer, SparseLayer)]
     for index, layer in enumerate(layers):
+        if isinstance(layer, SparseLayer):
+            continue
         for part in ("weight", "bias", "weight_mask", "bias_mask"):
             array = getattr(layer, part)
             if array is not None:
                 tensors[f"{index}.{part}"] = np.ascontiguousarray(array)
     metadata = {
         "format": FORMAT,
-        "version": VERSION,
-        "activations": json.dumps([list(layer.activations) for layer in layers]),
+        "version": VERSIONS[bool(exact)],
+        "activations": json.dumps([None if isinstance(la, SparseLayer) else list(la.activations) for la in layers]),
         "provenance": json.dumps(dict(provenance)),
     }
+    if exact:
+        arrays, table = pack(exact)
+        tensors |= {f"sparse.{name}": array for name, array in arrays.items()}
+        metadata["sparse"] = json.dumps(table)
     target, data = Path(path), save(tensors, metadata)
     if not target.name or target.is_dir():
         raise IsADirectoryError(f"path must be a file. Got {path}, which is a folder. Write save('net.safetensors').")
@@ -54,7 +68,7 @@ def save_layers(path: str | Path, layers: Sequence[Layer], provenance: Mapping[s
         raise type(problem)(f"path must be a file that can be written. Got {path} ({why}). Choose another.") from None
 
 
-def load_layers(path: str | Path) -> tuple[tuple[Layer, ...], dict[str, Any]]:
+def load_layers(path: str | Path) -> tuple[tuple[AnyLayer, ...], dict[str, Any]]:
     """Read what :func:`save_layers` wrote.
 
     Raises:
@@ -72,26 +86,43 @@ def load_layers(path: str | Path) -> tuple[tuple[Layer, ...], dict[str, Any]]:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise _refusal(path, "it was not written by Network.save")
-            if metadata.get("version") != VERSION:
+            if metadata.get("version") not in VERSIONS:
                 raise ValueError(
-                    f"{path} must be a network file of version {VERSION}. "
+                    f"{path} must be a network file of version {' or '.join(VERSIONS)}. "
                     f"Got version {metadata.get('version')}. Update approxrates."
                 )
-            codes = json.loads(metadata["activations"])
-            names = set(file.keys())
-            parts = [
-                {n.partition(".")[2]: file.get_tensor(n) for n in names if n.partition(".")[0] == str(i)}
-                for i in range(len(codes))
-            ]
-        if len(names) != sum(map(len, parts)):
-            raise _refusal(path, "its tensors and its activation codes do not fit")
-        layers = tuple(
-            Layer(p["weight"], p.get("bias"), tuple(c), p.get("weight_mask"), p.get("bias_mask"))
-            for p, c in zip(parts, codes, strict=True)
-        )
-        return layers, json.loads(metadata["provenance"])
+            parts: dict[str, dict[str, NDArray[Any]]] = {}
+            names = file.keys()
+            for name in names:
+                owner, _, part = name.partition(".")
+                parts.setdefault(owner, {})[part] = file.get_tensor(name)
+        return _layers(path, metadata, parts), json.loads(metadata["provenance"])
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise _refusal(path, f"it is damaged ({type(error).__name__})") from None
+
+
+def _layers(
+    path: str | Path, metadata: Mapping[str, str], parts: dict[str, dict[str, NDArray[Any]]]
+) -> tuple[AnyLayer, ...]:
+    """The layers of a file from its tensors, grouped by what stands before the first point of their names."""
+    codes = json.loads(metadata["activations"])
+    sparse: list[SparseLayer] = []
+    if "sparse" in metadata:
+        try:
+            sparse = unpack(parts.pop("sparse"), json.loads(metadata["sparse"]))
+        except ValueError as error:
+            raise _refusal(path, f"its exact layers are damaged ({type(error).__name__})") from None
+    dense = {str(index) for index, own in enumerate(codes) if own is not None}
+    if set(parts) != dense or len(codes) - len(dense) != len(sparse):
+        raise _refusal(path, "its tensors and its activation codes do not fit")
+    ready, layers = iter(sparse), list[AnyLayer]()
+    for index, own in enumerate(codes):
+        if own is None:
+            layers.append(next(ready))
+            continue
+        p = parts[str(index)]
+        layers.append(Layer(p["weight"], p.get("bias"), tuple(own), p.get("weight_mask"), p.get("bias_mask")))
+    return tuple(layers)
 
 
 def _refusal(path: str | Path, why: str) -> ValueError:
