@@ -1,0 +1,206 @@
+r"""Walks of up and down steps that follow a target, chosen by beam search on the error of the very output they cause.
+
+The decoder of the deep networks reads a cell's digits ``d_0, d_1, ...`` from a word through the analogue numbers
+``z_j = d_j + (-1)^{d_j} 2^-k z_{j-1}`` (``z_{-1} = 0``, ``k`` bits a digit; see ``gadgets/words.py``): near 0 or near 1
+according to the digit, and exactly known to the encoder. At position ``y`` its output is, in units of the scale ``s``,
+
+    P(y) = sum_{i < j} z_i + relu(z_j - 1 + t) - y / 2,        y = j + t,  0 <= t < 1,
+
+and 0 for ``y <= 0``: a walk whose steps are ``z_j - 1/2``, between ``1/2 - 2^-k`` and ``1/2`` up or down.
+
+The search goes through the digits from the start. A state is (walk, last z, largest error so far); each digit doubles
+the states, and the ``beam`` with the least largest error survive (ties by the present error). The search runs in
+float32; the error of the digits that it chose is taken in float64, at ``samples`` positions of each fine step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from approxrates.constructions.encoders.base import Floats, Mesh, modulus, spread_cells, values_on
+from approxrates.constructions.gadgets.words import code_words
+from approxrates.layers import Dyadic, nearest
+from approxrates.target import Target
+
+Digits = NDArray[np.uint8]
+_STATES = 1 << 21
+"""Samples, or stored digits of states, that a chunk of cells may take: some ten megabytes."""
+
+
+@dataclass(frozen=True)
+class Walks:
+    """Digits of walks, one walk per cell.
+
+    Attributes:
+        mesh: Where they run.
+        digits: 0 or 1, shape ``(n_cells, steps)``, in walking order.
+        starts: Value at the start of each cell, shape ``(n_cells,)``: the target's at the even knot.
+        scale: ``s``, exact: steps are about half of it.
+        spacing: ``k``, bits per digit.
+        error: Largest sampled error over all cells.
+        end_error: Largest error at the end of a walk, the odd knot.
+    """
+
+    mesh: Mesh
+    digits: Digits
+    starts: Floats
+    scale: Dyadic
+    spacing: int
+    error: float
+    end_error: float
+
+    @property
+    def words(self) -> list[Dyadic]:
+        """One number in ``[0, 1]`` per cell; the last digit of the walk is the first that is read."""
+        return code_words(np.ascontiguousarray(self.digits[:, ::-1]), self.spacing)
+
+
+def encode_walks(
+    target: Target,
+    cells: int,
+    steps: int,
+    *,
+    scale: float | Dyadic | None = None,
+    spacing: int = 2,
+    beam: int = 12,
+    samples: int = 4,
+    dead: float = 0.25,
+    which: NDArray[np.int64] | None = None,
+) -> Walks:
+    """Walks that follow a target of one variable on reflected cells.
+
+    Args:
+        target: A target with ``dim == 1``, evaluated in float64.
+        cells: ``N``, even.
+        steps: ``M``, digits per cell.
+        scale: ``s``, rounded to 20 bits unless it is a Dyadic; None to search for the best (:func:`best_scale`).
+        spacing: Bits per digit.
+        beam: States that are kept.
+        samples: Positions per fine step where errors are taken.
+        dead: Dead zone in fine steps.
+        which: Cells to encode; None for all.
+
+    Returns:
+        The walks; deterministic.
+    """
+    mesh = Mesh(cells, steps, dead)
+    given = best_scale(target, mesh, spacing=spacing) if scale is None else scale
+    exact = given if isinstance(given, Dyadic) else nearest(given, math.frexp(given)[1] - 20)
+    s = float(exact)
+    chosen = np.arange(cells, dtype=np.int64) if which is None else which
+    digits = np.empty((len(chosen), steps), dtype=np.uint8)
+    starts = np.empty(len(chosen))
+    error = end_error = 0.0
+    y = np.concatenate([np.array([-dead, -dead / 2]), np.arange(steps * samples + 1) / samples])
+    chunk = max(1, _STATES // (steps * max(samples, beam)))
+    for first in range(0, len(chosen), chunk):
+        part = slice(first, min(first + chunk, len(chosen)))
+        values = values_on(target, mesh.points(chosen[part], y))
+        starts[part] = values[:, 0]
+        wanted = (values - values[:, :1]) / s
+        digits[part] = _beam_search(wanted[:, 2:], steps, samples, 2.0**-spacing, beam)
+        off = np.abs(walk_values(digits[part], spacing, samples) - wanted[:, 2:])
+        error = max(error, s * float(off.max()), s * float(np.abs(wanted[:, :2]).max()))
+        end_error = max(end_error, s * float(off[:, -1].max()))
+    return Walks(mesh, digits, starts, exact, spacing, error, end_error)
+
+
+def analogue(digits: Digits, spacing: int) -> Floats:
+    """The numbers ``z_j`` of digits in walking order; same shape, float64 (exact up to ``2^-53``)."""
+    z = np.empty(digits.shape)
+    last = np.zeros(digits.shape[0])
+    for j in range(digits.shape[1]):
+        small = last * 2.0**-spacing
+        last = np.where(digits[:, j] == 1, 1.0 - small, small)
+        z[:, j] = last
+    return z
+
+
+def walk_values(digits: Digits, spacing: int, samples: int) -> Floats:
+    """``P`` at ``y = i / samples``, ``i = 0 .. steps samples``; shape ``(n_cells, steps samples + 1)``."""
+    z = analogue(digits, spacing)
+    n_cells, steps = z.shape
+    t = np.arange(samples) / samples
+    before = np.concatenate([np.zeros((n_cells, 1)), np.cumsum(z - 0.5, axis=1)], axis=1)
+    inside = np.maximum(z[:, :, None] - (1.0 - t), 0.0) - t / 2 + before[:, :-1, None]
+    return np.concatenate([inside.reshape(n_cells, steps * samples), before[:, -1:]], axis=1)
+
+
+def _beam_search(wanted: Floats, steps: int, samples: int, shrink: float, beam: int) -> Digits:
+    """Digits in walking order for chunks of cells; ``wanted`` has shape ``(n_cells, steps samples + 1)``."""
+    n_cells = len(wanted)
+    goal = np.ascontiguousarray(wanted.T.astype(np.float32))
+    walk = np.zeros((n_cells, 1), dtype=np.float32)
+    last, worst = walk.copy(), walk.copy()
+    rows = np.arange(n_cells)[:, None]
+    came_from = np.empty((steps, n_cells, beam), dtype=np.uint8)
+    for j in range(steps):
+        small = last * np.float32(shrink)
+        z = np.concatenate([small, 1 - small], axis=1)
+        error = np.concatenate([worst, worst], axis=1)
+        before = np.concatenate([walk, walk], axis=1)
+        for i in range(samples):
+            t = np.float32(i / samples)
+            off = np.maximum(z - (1 - t), 0)
+            off += before
+            off -= (goal[j * samples + i] + t / 2)[:, None]
+            np.maximum(error, np.abs(off, out=off), out=error)
+        before += z - np.float32(0.5)
+        now = np.abs(before - goal[(j + 1) * samples][:, None])
+        np.maximum(error, now, out=error)
+        kept = min(beam, error.shape[1])
+        score = error + np.float32(1e-3) * now
+        if kept < score.shape[1]:
+            best = np.argpartition(score, kept - 1, axis=1)[:, :kept]
+        else:
+            best = np.broadcast_to(np.arange(kept), (n_cells, kept))
+        came_from[j, :, :kept] = best
+        walk, last, worst = before[rows, best], z[rows, best], error[rows, best]
+    return _traced(came_from, np.argmin(worst, axis=1), beam)
+
+
+def _traced(came_from: NDArray[np.uint8], best: NDArray[np.intp], beam: int) -> Digits:
+    """Follow the survivors back; a state's number is (digit, number of the state before)."""
+    steps, n_cells, _ = came_from.shape
+    digits = np.empty((n_cells, steps), dtype=np.uint8)
+    rows, state = np.arange(n_cells), best
+    for j in range(steps - 1, -1, -1):
+        number = came_from[j, rows, state].astype(np.intp)
+        before = min(beam, 1 << j)
+        digits[:, j], state = number // before, number % before
+    return digits
+
+
+def best_scale(
+    target: Target, mesh: Mesh, *, spacing: int = 2, beam: int = 12, samples: int = 4, most_cells: int = 64
+) -> float:
+    """The scale with the least sampled error on some cells: a coarse search over factors of the modulus, then a finer.
+
+    Too small a scale cannot follow the target's steepest climbs, too large a one rounds coarsely.
+    """
+    which = spread_cells(mesh.cells, most_cells)
+    unit = modulus(target, mesh, which) or 1.0
+
+    def error(factor: float) -> float:
+        return encode_walks(
+            target,
+            mesh.cells,
+            mesh.steps,
+            scale=factor * unit,
+            spacing=spacing,
+            beam=beam,
+            samples=samples,
+            dead=mesh.dead,
+            which=which,
+        ).error
+
+    tried = {factor: error(factor) for factor in (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)}
+    for ratio in (2.0**0.25, 2.0**0.125):
+        middle = min(tried, key=lambda factor: (tried[factor], factor))
+        for factor in (middle / ratio, middle * ratio):
+            tried.setdefault(factor, error(factor))
+    return unit * min(tried, key=lambda factor: (tried[factor], factor))
