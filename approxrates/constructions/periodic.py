@@ -1,0 +1,391 @@
+r"""Periodic lookup: one giant weight holds a table of ``2^K`` entries, a sine reads it, ``n_params`` is linear in K.
+
+The unit is ``sin`` of the table, ``sigma(t) = sin(2 pi t)``, of period 1: a whole number in front of a phase is
+forgotten for nothing. ``N = 2^K`` cells of width ``h = 1/N``, base ``B = 2^b``.
+
+*Layout.* Two copies, the second half a cell to the left; each does, for the cell index ``n`` of ``t``::
+
+    level        1        2          3            4           ...  2K+2   2K+3             2K+4
+    floor chain  t u v -> t' bit ->  t u v     -> t' bit  ...
+    shift                            g0 h0     -> p1   -> g1 h1 .. p_K -> sin(C p_K) \
+    selection    x     -> x       -> x         -> x ...           sin(Nx-1/4) -> T  -> z, up, dn -> output
+
+* The floor chain (:mod:`.gadgets.floors`) gives the bits of ``n``, exact but for ramps of width ``h/8`` to the left of
+  the cell borders.
+* The shift. ``p_0 = 1``, and for the bit of weight ``2^i``, with ``c = B^(-2^i)``: ``g = relu(p - bit)``,
+  ``h = relu(p + bit - 1)``, ``p' = relu(c g + h)``. As ``0 < p <= 1``, bit 0 gives ``p' = c p`` and bit 1 gives
+  ``p' = p``: in the end ``p_K = B^-(N-1-n)``. This is computed once for all digits of an entry: the gain over a lookup
+  for every digit, which takes ``K log2(1/eps)`` weights instead of ``K``.
+* The word. ``C = sum_n t_n B^(N-1-n) / B`` with digits ``0 <= t_n < B``; modulo 1, ``C p_K = 0.t_n t_{n+1} ...`` in
+  base B, so that ``sin(2 pi C p_K)`` takes any wanted value within ``pi 2^-b (1 + 2^(1-b))``.
+* ``r <= 1``: a copy is ``mid + a sin(C p)``, a step function. ``1 < r <= 2``: it is
+  ``y(t) = mid + a sin(C1 p + k t) + a sin(C2 p + k t)`` with the place ``t`` in the cell, which the floor chain has
+  left over. A sum of sines of one frequency is a sine: ``y - mid = R sin(2 pi k t + psi)``, and the two phases give
+  any ``(R sin psi, R cos psi)`` of length up to ``2 a``; so value and slope are free in every cell and no product is
+  needed. What is left is its bend, ``y'' = -(2 pi k)^2 (y - mid)``: with the least ``k = 2^-j`` that yields the slopes,
+  ``k = O(h)``, this moves ``y`` off its chord by ``O(h^2)``.
+* Selection. ``T = relu(G sin(N x - 1/4)) = relu(-G cos(2 pi N x))`` and ``output = B + clip(A - B, T)``.
+
+*Proof of the error.* Let ``e`` bound ``|A - f|`` and ``|B - f|`` off their ramps. ``T = 0`` within ``h/4`` of the
+borders of A, so the output is B on A's ramps, and B is clean there. On B's ramps, within ``h/8`` of the middle of A's
+cells, ``T >= G cos(pi/4) >= sup |A - B|`` and the output is A, clean there. Elsewhere both are clean and the output
+lies between them. So ``sup |output - f| <= e``. The last cell of B is ``3h/2`` wide, the others at most ``h``.
+For ``r <= 1``, ``e <= osc / 2`` over a cell and the rounding of digits; for ``1 < r <= 2`` the deviation from a chord.
+With ``|f|_r`` the Hölder constant this is ``O(N^-r)``: ``error_sup = O(exp(-c n_params))``, ``c = r ln 2 / 36``.
+
+*Count.* Per copy and bit: 5 for ``t, u, v``, 5 for ``t', bit``, 7 for ``g, h, p'``; two levels of the carried ``x``;
+together ``36 K``, and a constant (:func:`count`).
+
+*What is not claimed.* The bound is in the model of real weights. A word has ``N b`` bits, so the total is of the order
+``eps^(-1/r) log(1/eps)``, that of any code of the target: nothing is gained in bits. Piecewise polynomial networks have
+ceilings that follow from their finite Vapnik--Chervonenkis dimension; the sine has none, and ``exp(-c W)`` is an upper
+bound, not an optimum. Yarotsky and Zhevnerchuk's statement is recalled as ``exp(-c sqrt(W))`` for every smoothness and
+any periodic unit of a class; the layout here is not theirs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from approxrates.constructions.base import Settings, Theorem
+from approxrates.constructions.gadgets.floors import floor_chain
+from approxrates.constructions.graph import Affine, Graph, affine, combination
+from approxrates.layers import Dyadic, nearest
+from approxrates.network import Network
+from approxrates.target import Target
+
+Array = NDArray[np.float64]
+MOST_DOUBLINGS = 22
+_MOST_DIGITS = 46  # float64 phases round digits of this length to the nearest
+_QUARTER = Dyadic(1, -2)
+
+
+def build(
+    target: Target, *, n_params: int | None = None, doublings: int | None = None, digits: int | None = None
+) -> Network:
+    """The lookup network with ``2^doublings`` cells; provenance says what its error is bounded by.
+
+    ``provenance["bound"]`` covers every cell of both copies: the largest deviation of the copies from the target at
+    sampled points (2^10 spacings in a cell, fewer above 2^20 in all, but at least 4), the rounding of digits, and what
+    can happen between the points: the proven ``interpolation_gap`` of the target, or the Hölder remainder ``radius
+    (spacing/2)^r`` (``r <= 1``) or ``radius spacing^r / 2``, and the bend of the sines. ``provenance["bound_is"]`` is
+    ``"proven"`` in these cases, up to float64 rounding of the target's values and of the phases (1e-14 of the range),
+    and ``"sampled"`` if the target declares neither.
+
+    Args:
+        target: What is approximated; ``dim`` 1. Smoothness above 1 takes two read-outs in each copy.
+        n_params: Upper limit on non-zero parameters; the most doublings that fit are taken, at most 22.
+        doublings: ``K``, instead of a limit.
+        digits: Bits ``b`` per entry; as many as make their rounding 1/16 of the other errors, if not given.
+
+    Raises:
+        ValueError: If neither size is given, one is out of range, both do not fit together, or the target is known at
+            data points only.
+        TypeError: If a size is no integer.
+    """
+    if target.dim != 1:
+        raise ValueError(f"the periodic lookup needs dim 1. Got dim={target.dim}. Use a target of one variable.")
+    if target.samples is not None:
+        raise ValueError(
+            f"the periodic lookup needs values everywhere. Got {target.name}, known at data points only. "
+            "Use Target.from_callable."
+        )
+    readouts = 1 if target.regularity.smoothness <= 1 else 2
+    k = _choose_doublings(n_params, doublings, readouts)
+    plan = _encode(target, k, readouts, _whole("digits", digits, 4, _MOST_DIGITS))
+    provenance = {
+        "construction": "yarotsky2020_periodic",
+        "doublings": k,
+        "cells": 2**k,
+        "readouts": readouts,
+        "digits": plan.digits,
+        "n_params": n_params,
+        "target": dict(target.parameters),
+        "bound": plan.bound,
+        "bound_is": plan.bound_is,
+        "mesh": {"cells": 2**k, "steps": 1, "dead": [0, 1], "reflected": False, "ramp": k + 3},
+    }
+    return _network(plan, k, provenance)
+
+
+def count(provenance: Settings) -> int:
+    """``36 K + 8`` for one read-out in each copy, ``36 K + 31`` for two."""
+    return 36 * int(provenance["doublings"]) + (8 if provenance["readouts"] == 1 else 31)
+
+
+def depth(provenance: Settings) -> int:
+    """``2 K + 4`` hidden layers."""
+    return 2 * int(provenance["doublings"]) + 4
+
+
+def constant(target: Target) -> float:
+    """``c`` with ``error_sup <= c N^-min(r, 2)``; infinite if the target declares no Hölder constant.
+
+    ``r <= 1``: an entry is the middle of samples at most ``h/4`` apart, over at most ``3h/2``; so the error is at most
+    ``radius (1.5^r / 2 + 8^-r) h^r``, and a 16th more for digits. ``r > 1``: off the chord over ``h``, extended to
+    ``3h/2``, by at most ``radius 1.5^r h^r / 2`` (twice, for the shift that balances the samples), the bend by
+    ``(2 pi k)^2 2a 3/8``, where ``k`` is at most twice the least that yields the slopes.
+    """
+    r, radius = min(target.regularity.smoothness, 2.0), target.regularity.radius
+    if radius is None or not target.regularity.is_finite or target.regularity.smoothness > 2.0:
+        return math.inf
+    if r <= 1.0:
+        return 17 / 16 * radius * (math.pow(1.5, r) / 2 + math.pow(8.0, -r))
+    fine = 4096
+    values = target(np.arange(fine + 1) / fine)
+    slope = float(np.abs(np.diff(values)).max()) * fine + radius * math.pow(fine, 1.0 - r)
+    half = max(float(np.ptp(values)) / 2, 1e-300)
+    return 17 / 16 * (radius * math.pow(1.5, r) + 16.0 * (slope + half) ** 2 / half)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the network needs to know of the target.
+
+    Attributes:
+        words: For each copy its words, one for a read-out.
+        digits: Bits ``b`` per entry.
+        amplitude: ``a``.
+        middle: ``mid``.
+        turn: ``k``, turns of the phase over one cell; None for one read-out.
+        bound: Bound on the sup error.
+        bound_is: Whether it is ``"proven"`` or ``"sampled"``.
+    """
+
+    words: tuple[tuple[Dyadic, ...], ...]
+    digits: int
+    amplitude: Dyadic
+    middle: Dyadic
+    turn: Dyadic | None
+    bound: float
+    bound_is: str
+
+
+def _network(plan: _Plan, k: int, provenance: Mapping[str, Any]) -> Network:
+    """Two copies and the selection."""
+    graph = Graph(1)
+    x = graph.input()
+    copies = []
+    for name, shift, words in zip("AB", (None, Dyadic(1, -k - 1)), plan.words, strict=True):
+        with graph.part(f"copy {name}"):
+            copies.append(_copy(graph, x if shift is None else x + shift, k, plan, words))
+    first, second = copies
+    with graph.part("selection"):
+        level = graph.level(first, second)
+        reach = plan.amplitude * (len(plan.words[0]) * 4)
+        wave = graph.unit((x << k) - _QUARTER, "sin", level - 1)
+        gate = graph.relu(wave * reach)
+        above = graph.relu(first - second + gate)
+        below = graph.relu(first - second - gate)
+        lift = reach + plan.amplitude * len(plan.words[0])
+        base = graph.relu(second - gate + lift)
+        out = combination([(base, 1), (above, 1), (below, -1)], plan.middle - lift)
+    return graph.network([out], provenance)
+
+
+def _copy(graph: Graph, t: Affine, k: int, plan: _Plan, words: tuple[Dyadic, ...]) -> Affine:
+    """One copy, less ``mid``: the sines that read the words at the cell of ``t``."""
+    chain = floor_chain(graph, t, k, k + 3, first_bit=0)
+    shift = affine(1)
+    for i, bit in enumerate(bit for bit in chain.bits if bit is not None):
+        zero, one = graph.relu(shift - bit), graph.relu(shift + bit - 1)
+        shift = graph.relu(zero * Dyadic(1, -plan.digits << k - 1 - i) + one)
+    phases = [combination([(shift, word)]) for word in words]
+    if plan.turn is not None:
+        phases = [phase + chain.remainders[-1] * plan.turn for phase in phases]
+    total = Affine()
+    for phase in phases:
+        total = total + graph.unit(phase, "sin") * plan.amplitude
+    return total
+
+
+def _encode(target: Target, k: int, readouts: int, digits: int | None) -> _Plan:
+    """Phases for every cell of both copies, and what they miss."""
+    fine = min(10, max(2, 20 - k))  # 2^fine spacings in a cell
+    n, per = 2**k, 2**fine
+    values = target(np.arange(n * per + 1) / (n * per))
+    copies = [_cells(values, n, per, shift) for shift in (0, per // 2)]
+    middle = (float(values.max()) + float(values.min())) / 2
+    half = float(np.ptp(values)) / 2 or 1.0
+    amplitude = Dyadic(1, math.ceil(math.log2(half * 1.01)))
+    centre = nearest(middle, amplitude.exponent - 10)
+    if readouts == 1:
+        phases, turn = [_step_phases(c, float(centre), float(amplitude)) for c in copies], None
+    else:
+        phases, amplitude, turn = _sloped_phases(copies, float(centre), amplitude, k)
+    between, bound_is = _between(target, 1.0 / (n * per))
+    rough = max(_misfit(c, p, centre, amplitude, turn) for c, p in zip(copies, phases, strict=True)) + between
+    if digits is None:
+        wanted = rough / 16 / (math.pi * readouts * float(amplitude))
+        digits = min(_MOST_DIGITS, max(4, math.ceil(-math.log2(wanted)) if wanted > 0 else _MOST_DIGITS))
+    whole = [[_digits(theta, digits) for theta in copy] for copy in phases]
+    rounding = 2 * math.pi * float(amplitude) * readouts * 2.0 ** -(digits + 1) * (1 + 2.0 ** (1 - digits))
+    words = tuple(tuple(_word(entry, digits) for entry in copy) for copy in whole)
+    bend = 0.0 if turn is None else (math.tau * float(turn)) ** 2 * 2 * float(amplitude) / (8.0 * per * per)
+    return _Plan(words, digits, amplitude, centre, turn, rough + rounding + bend, bound_is)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Samples of the target in the cells of one copy.
+
+    Attributes:
+        values: Shape ``(n_cells, n_samples)``; repeated where a cell is cut off by the end of the interval.
+        places: Place in the cell of each sample, shape ``(n_samples,)``, from 0 to 1.5.
+        used: Which samples lie in the cell, shape ``(n_cells, n_samples)``.
+    """
+
+    values: Array
+    places: Array
+    used: NDArray[np.bool_]
+
+
+def _cells(values: Array, n: int, per: int, shift: int) -> _Cells:
+    """Cell ``j`` holds ``per + 1`` samples from number ``j per - shift`` on, the last one half as many more if shifted.
+
+    All cells have the same number of columns; what does not belong to a cell is a repetition of its border sample.
+    """
+    columns = per + 1 + shift
+    index = np.arange(n)[:, None] * per - shift + np.arange(columns)[None, :]
+    last = np.arange(n)[:, None] * per - shift + per
+    last[-1] = len(values) - 1
+    used = (index >= 0) & (index <= last)
+    return _Cells(values[np.clip(index, 0, last)], np.arange(columns) / per, used)
+
+
+def _step_phases(cells: _Cells, centre: float, amplitude: float) -> list[Array]:
+    """Phases of the middle of each cell's range."""
+    middle = (cells.values.max(axis=1) + cells.values.min(axis=1)) / 2
+    return [np.arcsin((middle - centre) / amplitude) / math.tau]
+
+
+def _sloped_phases(
+    copies: list[_Cells], centre: float, amplitude: Dyadic, k: int
+) -> tuple[list[list[Array]], Dyadic, Dyadic]:
+    """Phases of balanced chords; the amplitude grows and the turn shrinks until every slope just fits."""
+    chords = [_chords(cells) for cells in copies]
+    left = np.concatenate([c[0] for c in chords]) - centre
+    right = np.concatenate([c[1] for c in chords]) - centre
+
+    def cosines(amplitude: Dyadic, turn: Dyadic) -> Array:
+        angle = math.tau * float(turn)
+        return (right - left * math.cos(angle)) / (float(amplitude) * math.sin(angle))
+
+    def fits(amplitude: Dyadic, turn: Dyadic) -> bool:
+        return bool(np.all(np.hypot(left / float(amplitude), cosines(amplitude, turn)) <= 1.8))
+
+    turn = Dyadic(1, -3)
+    while not fits(amplitude, turn):
+        amplitude = amplitude << 1
+    while turn.exponent > -2 * k - 8 and fits(amplitude, turn >> 1):
+        turn = turn >> 1
+    sine, cosine = left / float(amplitude), cosines(amplitude, turn)
+    mean, spread = np.arctan2(sine, cosine), np.arccos(np.hypot(sine, cosine) / 2)
+    both = [(mean + sign * spread) / math.tau for sign in (1, -1)]
+    n = len(copies[0].values)
+    return [[theta[:n] for theta in both], [theta[n:] for theta in both]], amplitude, turn
+
+
+def _chords(cells: _Cells) -> tuple[Array, Array]:
+    """Values at places 0 and 1 of the chord of each cell, moved so that the samples lie on both sides alike."""
+    per = int(np.flatnonzero(cells.places == 1.0)[0])
+    first = cells.used.argmax(axis=1)
+    rows = np.arange(len(first))
+    start, end = cells.values[rows, first], cells.values[:, per]
+    slope = (end - start) / (1.0 - cells.places[first])
+    off = cells.values - (end[:, None] + slope[:, None] * (cells.places - 1.0)[None, :])
+    high = np.where(cells.used, off, -np.inf).max(axis=1)
+    low = np.where(cells.used, off, np.inf).min(axis=1)
+    right = end + (high + low) / 2
+    return right - slope, right
+
+
+def _misfit(cells: _Cells, phases: list[Array], centre: Dyadic, amplitude: Dyadic, turn: Dyadic | None) -> float:
+    """Largest deviation of a copy from the samples of its cells."""
+    angles = np.zeros_like(cells.places) if turn is None else cells.places * float(turn)
+    waves = [np.sin(math.tau * (theta[:, None] + angles[None, :])) for theta in phases]
+    off = np.abs(float(centre) + float(amplitude) * sum(waves) - cells.values)
+    return float(off[cells.used].max())
+
+
+def _between(target: Target, spacing: float) -> tuple[float, str]:
+    """How far the target can be from its linear interpolant at samples, and whether that is proven."""
+    r, radius = target.regularity.smoothness, target.regularity.radius
+    if target.interpolation_gap is not None and target.base == 2:
+        return float(target.interpolation_gap(round(-math.log2(spacing)))), "proven"
+    if radius is not None and r <= 1.0:
+        return radius * math.pow(spacing / 2, r), "proven"
+    if radius is not None and r <= 2.0:
+        return radius * math.pow(spacing, r) / 2, "proven"
+    return 0.0, "sampled"
+
+
+def _digits(theta: Array, digits: int) -> NDArray[np.int64]:
+    """Digits ``t_n`` in base ``2^digits`` with ``0.t_n t_{n+1} ...`` within half a unit (and a bit) of ``theta_n``.
+
+    What follows digit n is ``theta_{n+1}`` modulo 1 up to ``2^-digits``, so the digit is the nearest whole number to
+    ``B theta_n - (theta_{n+1} mod 1)``.
+    """
+    turns = theta % 1.0
+    after = np.append(turns[1:], 0.0)
+    nearest_whole: NDArray[np.int64] = np.rint(np.ldexp(turns, digits) - after).astype(np.int64)
+    return nearest_whole % (1 << digits)
+
+
+def _word(entries: NDArray[np.int64], digits: int) -> Dyadic:
+    """``C``: the digits behind one another as bytes, divided by the base."""
+    bits = (entries[:, None] >> np.arange(digits - 1, -1, -1)) & 1
+    joined = np.packbits(bits.astype(np.uint8).ravel())
+    spare = 8 * len(joined) - digits * len(entries)
+    return Dyadic(int.from_bytes(joined.tobytes(), "big") >> spare, -digits)
+
+
+def _whole(what: str, value: int | None, least: int, most: int) -> int | None:
+    """An optional integer within its range."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{what} must be an integer. Got {value!r}. Write e.g. {what}={least + 4}.")
+    if not least <= value <= most:
+        raise ValueError(f"{what} must be from {least} to {most}. Got {what}={value}. Write e.g. {what}={least + 4}.")
+    return int(value)
+
+
+def _choose_doublings(n_params: int | None, doublings: int | None, readouts: int) -> int:
+    """Doublings from a limit on parameters, or as given."""
+    limit, k = _whole("n_params", n_params, 0, 2**62), _whole("doublings", doublings, 1, MOST_DOUBLINGS)
+    if limit is None and k is None:
+        raise ValueError("the periodic lookup needs n_params or doublings. Got neither. Write e.g. doublings=8.")
+    least = count({"doublings": k or 1, "readouts": readouts})
+    if limit is not None and limit < least:
+        raise ValueError(
+            f"n_params must be at least {least} for {k or 1} doubling(s). Got n_params={limit}. "
+            f"Use n_params={least} or more."
+        )
+    return k if k is not None else min(MOST_DOUBLINGS, 1 + (int(limit or 0) - least) // 36)
+
+
+THEOREM = Theorem(
+    name="yarotsky2020_periodic",
+    statement="With sin(2 pi t) among the units, an r-Hölder function on [0, 1], r <= 2, is met up to exp(-c W) by a "
+    "network with W weights, two or four of which carry all the information.",
+    reference="Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477 (recalled there: exp(-c sqrt(W)), every r); layout "
+    "and proof here",
+    rate_law="error_sup = O(exp(-c n_params)), c = min(r, 2) ln 2 / 36; total bits of the order "
+    "error_sup^(-1/r) log(1/error_sup)",
+    count_law="36 K + 8 (r <= 1), 36 K + 31 (r > 1), for 2^K cells",
+    dims=(1,),
+    rate=lambda smoothness, dim: math.inf,
+    build=build,
+    count=count,
+    depth=depth,
+    size=lambda provenance: float(provenance["cells"]),
+    constant=constant,
+    order=2.0,
+)
