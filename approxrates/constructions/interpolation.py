@@ -11,6 +11,13 @@ The minimum is taken by ReLU alone: with ``E_0 = 0`` and ``E_s = relu(u_{s+1} - 
 ``T = relu(u_d - E_{d-1})``. ``E_s`` depends only on ``k_2 - k_1, ..., k_{s+1} - k_s`` and is shared by all knots of a
 diagonal.
 
+Error. In a cell of side ``h = 1/N`` let ``lambda_i`` be the barycentric coordinates of x and ``e_i = v_i - x`` the ways
+to the vertices: ``sum lambda_i e_i = 0``, and ``sum lambda_i |e_i|^2`` is at most ``d h^2 / 4``, its value for
+distances from the centre of the cube (the mean minimises it). For ``r <= 1`` and Hölder constant C the error is at most
+``C sum lambda_i |e_i|^r <= C (sqrt(d) h / 2)^r`` by Jensen's inequality. For ``1 < r <= 2`` the linear Taylor polynomial
+at x is reproduced, ``f(v_i) - f(x) - e_i grad f(x)`` is at most ``C sqrt(d) |e_i|^r / r`` if each first derivative has
+Hölder constant C, and Jensen again gives ``C sqrt(d) / r (sqrt(d) h / 2)^r``. (``C h^2 / 8`` for r = 2, d = 1.)
+
 Float arithmetic. Input weights are ``N`` and biases whole numbers, so the knots are exactly ``k / N``. Nodal values
 are rounded to a common quantum, chosen so that every difference is a float64 number: in rational arithmetic the
 network interpolates the rounded values exactly, and they are off by at most 2^-52 of the largest output weight (or
@@ -68,10 +75,38 @@ def build(target: Target, *, n_params: int | None = None, cells: int | None = No
     provenance = {
         "construction": "interpolation",
         "cells": n_cells,
+        "dim": target.dim,
+        "zero_at_origin": origin == 0.0,
         "n_params": n_params,
         "target": dict(target.parameters),
     }
-    return Network(layers, provenance)
+    largest = max(float(np.abs(layers[-1].weight).max()), 2.0**-6 * float(np.abs(values).max()))
+    bound = _bound(target, n_cells, largest)
+    return Network(layers, provenance if bound is None else {**provenance, "bound": bound})
+
+
+def constant(target: Target) -> float:
+    """``c`` with ``error_sup <= c cells^-min(r, 2)``, by the Hölder radius: see the text of the module.
+
+    Raises:
+        ValueError: If the smoothness is above 2, or the radius is not stated: then nothing is proven.
+    """
+    r, d, radius = target.regularity.smoothness, target.dim, target.regularity.radius
+    if r > 2 or radius is None:
+        raise ValueError(
+            f"the constant of interpolation needs smoothness at most 2 and a Hölder radius. Got smoothness={r:g}, "
+            f"radius={radius}. State them: ar.Regularity(smoothness=1.5, dim=1, radius=3.0)."
+        )
+    first = 1.0 if r <= 1 else math.sqrt(d) / r
+    return 1.000001 * radius * first * math.pow(math.sqrt(d) / 2, r)
+
+
+def _bound(target: Target, n_cells: int, largest: float) -> float | None:
+    """Bound on the sup error: the law, the rounding of nodal values, and that of the target where it is known."""
+    if target.regularity.smoothness > 2 or target.regularity.radius is None:
+        return None
+    law = constant(target) * math.pow(n_cells, -target.regularity.smoothness)
+    return law + math.ldexp(largest, -52) + (target.evaluation_error or 0.0)
 
 
 def count(n_cells: int, dim: int, *, zero_at_origin: bool = False) -> int:
@@ -224,4 +259,11 @@ THEOREM = Theorem(
     dims=(1, 2, 3),
     rate=lambda smoothness, dim: min(smoothness, 2.0) / dim,
     build=build,
+    count=lambda settings: count(
+        int(settings["cells"]), int(settings["dim"]), zero_at_origin=bool(settings["zero_at_origin"])
+    ),
+    depth=lambda settings: int(settings["dim"]),
+    size=lambda settings: float(settings["cells"]),
+    constant=constant,
+    order=2.0,
 )
