@@ -121,15 +121,13 @@ def _refuse_rounding(layers: Sequence[AnyLayer], dtype: torch.dtype) -> None:
     worst = max([worst, *(off for _, off in lost)])
     longest = max([*(value.bits for value, _ in lost), *(dyadic(v).bits for v in values[changed].tolist())])
     holds = _MANTISSA[dtype]
+    enough = all(value.is_float() for value, _ in lost)
+    mend = "Use dtype='float64'" if enough else "Call the network itself, which is exact"
     raise ValueError(
-        f"dtype must hold the weights exactly. Got {dtype}, which holds mantissas of {holds} bits and would round "
-        f"{n_changed} of {len(values) + len(exact)} weights, by up to {worst:.1e} of their size: the longest has "
-        f"{longest} bits and would lose {max(0, longest - holds)}. "
-        + (
-            "Use dtype='float64', or write allow_rounding=True."
-            if longest <= _MANTISSA[torch.float64]
-            else "Call the network itself, which is exact, or write allow_rounding=True."
-        )
+        f"dtype must hold the weights exactly. Got {dtype}, which would round {n_changed} of "
+        f"{len(values) + len(exact)} weights, by up to {worst:.1e} of their size: it holds mantissas of {holds} bits, "
+        f"the longest of these weights has {longest} and would lose {max(0, longest - holds)}. "
+        f"{mend}, or write allow_rounding=True."
     )
 
 
