@@ -14,9 +14,10 @@ diagonal.
 Error. In a cell of side ``h = 1/N`` let ``lambda_i`` be the barycentric coordinates of x and ``e_i = v_i - x`` the ways
 to the vertices: ``sum lambda_i e_i = 0``, and ``sum lambda_i |e_i|^2`` is at most ``d h^2 / 4``, its value for
 distances from the centre of the cube (the mean minimises it). For ``r <= 1`` and Hölder constant C the error is at most
-``C sum lambda_i |e_i|^r <= C (sqrt(d) h / 2)^r`` by Jensen's inequality. For ``1 < r <= 2`` the linear Taylor polynomial
-at x is reproduced, ``f(v_i) - f(x) - e_i grad f(x)`` is at most ``C sqrt(d) |e_i|^r / r`` if each first derivative has
-Hölder constant C, and Jensen again gives ``C sqrt(d) / r (sqrt(d) h / 2)^r``. (``C h^2 / 8`` for r = 2, d = 1.)
+``C sum lambda_i |e_i|^r <= C (sqrt(d) h / 2)^r`` by Jensen's inequality. For ``1 < r <= 2`` linear functions, so the
+Taylor polynomial at x, are reproduced; ``f(v_i) - f(x) - e_i grad f(x)`` is at most ``C sqrt(d) |e_i|^r / r`` if each
+first derivative has Hölder constant C, and Jensen again gives ``C sqrt(d) / r (sqrt(d) h / 2)^r``: ``C h^2 / 8`` for
+r = 2 and d = 1.
 
 Float arithmetic. Input weights are ``N`` and biases whole numbers, so the knots are exactly ``k / N``. Nodal values
 are rounded to a common quantum, chosen so that every difference is a float64 number: in rational arithmetic the
