@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from approxrates import activations
+from approxrates.catalogue import load_target
+from approxrates.constructions import construct
 from approxrates.constructions.compiler import compile_network
 from approxrates.constructions.gadgets.kinks import hinge, kink_of
 from approxrates.constructions.gadgets.sawtooth import square
@@ -132,3 +134,25 @@ def test_bounds_are_rounded_outwards():
     compiled = compile_network(network, "hard_tanh")
     for x in (0, Fraction(1, 7), 1):
         assert compiled([[x]], "exact") == network([[x]], "exact")
+
+
+@pytest.mark.parametrize("code", ["leaky_relu", "hard_tanh", "relu2"])
+def test_construct_counts_the_compiled_network(code):
+    target = load_target("takagi", smoothness=0.5, dim=1)
+    network = construct("interpolation", target, n_params=200, activation=code, tolerance=2.0**-30)
+    assert 0.9 * 200 < network.n_params <= 200
+    note = network.provenance["compiled"]
+    assert note["tolerance"] == 2.0**-30
+    plain = construct("interpolation", target, n_params=note["n_params"])
+    assert plain.n_params == note["n_params"]
+    x = [[Fraction(k, 97)] for k in range(98)]
+    pairs = zip(network(x, "exact"), plain(x, "exact"), strict=True)
+    assert max(abs(a - b) for a, b in pairs) <= Fraction(note["error"]) + Fraction(1, 2**50)
+
+
+def test_construct_says_what_a_compiled_network_needs():
+    target = load_target("takagi", smoothness=0.5, dim=1)
+    with pytest.raises(ValueError, match="n_params must be at least about"):
+        construct("interpolation", target, n_params=5, activation="relu2")
+    with pytest.raises(ValueError, match="break-point"):
+        construct("interpolation", target, n_params=50, activation="tanh")

@@ -55,13 +55,24 @@ def _loaded(name: str) -> Theorem:
     return theorem
 
 
-def construct(name: str, target: Target, *, n_params: int | None = None, **options: Any) -> Network:
+def construct(
+    name: str,
+    target: Target,
+    *,
+    n_params: int | None = None,
+    activation: str = "relu",
+    tolerance: float | None = None,
+    **options: Any,
+) -> Network:
     """The largest network of a construction with at most ``n_params`` non-zero weights and biases.
 
     Args:
         name: One of :func:`names`.
         target: The function to approximate.
         n_params: Upper limit on ``Network.n_params``.
+        activation: What the ReLU units of the construction are compiled to; see ``compile_network``. Of another one
+            than ``"relu"`` the limit counts the compiled network, and sizes are tried until it is used to 2 %.
+        tolerance: Largest change of the output by compiling; by default a thousandth of the network's own bound.
         **options: Of the construction, for instance a size in place of the limit: ``cells`` of ``interpolation``,
             ``steps`` of ``yarotsky2017_square``. The ``build`` function of its module tells them.
 
@@ -84,7 +95,13 @@ def construct(name: str, target: Target, *, n_params: int | None = None, **optio
     theorem = describe(name)
     _check_target(theorem, target)
     try:
-        return theorem.build(target, n_params=n_params, **options)
+        if activation == "relu":
+            return theorem.build(target, n_params=n_params, **options)
+        from approxrates.constructions.compiler import largest_compiled
+
+        return largest_compiled(
+            lambda limit: theorem.build(target, n_params=limit, **options), n_params, activation, tolerance
+        )
     except TypeError as error:
         if "unexpected keyword" in str(error):
             raise TypeError(

@@ -22,6 +22,7 @@ Bits: a weight is multiplied by ``1 / (c k! eta^k delta^(k-1))``, a power of two
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -32,6 +33,8 @@ from approxrates.network import Network
 
 _PLACES = 64
 """Bits that bounds are kept with; they are rounded outwards."""
+_TRIALS = 12
+"""Networks built at most on the way to the largest one that fits."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,57 @@ def compile_network(network: Network, activation: str, tolerance: float = 2.0**-
     error = max((_through(row, bias, ranges).off for row, bias in _formulas(layers[-1])), default=ZERO)
     proven = math.nextafter(float(error), math.inf) if error else 0.0
     return Network(tuple(compiled), _provenance(network, activation, tolerance, proven))
+
+
+def largest_compiled(
+    build: Callable[[int | None], Network], n_params: int | None, activation: str, tolerance: float | None
+) -> Network:
+    """The compiled network of the largest ReLU network found with at most ``n_params`` weights after compiling.
+
+    Args:
+        build: ``limit -> ReLU network`` with at most so many weights; raises ValueError if there is none.
+        n_params: Upper limit after compiling; None if ``build`` knows its sizes.
+        activation: As for :func:`compile_network`.
+        tolerance: As there; None for a thousandth of the network's own ``bound``.
+
+    Raises:
+        ValueError: As ``build`` and :func:`compile_network`, or if the smallest network is too large when compiled.
+    """
+    if n_params is None:
+        return _compiled(build(None), activation, tolerance)
+    low, high, best, seen = 0, n_params, None, 0
+    trial = n_params
+    for _ in range(_TRIALS):
+        try:
+            network = build(trial)
+        except ValueError as problem:
+            if best is None and trial == n_params:
+                raise
+            low, needed = trial, problem
+        else:
+            needed = None
+            made = _compiled(network, activation, tolerance)
+            if made.n_params <= n_params:
+                best, low = made, trial
+            else:
+                high, seen = min(high, network.n_params), made.n_params
+        if high - low <= max(1, high // 50):
+            break
+        trial = (low + high) // 2 if best is not None or needed is not None else trial * n_params // (2 * seen)
+    if best is None:
+        raise ValueError(
+            f"n_params must be at least about {seen} for this construction by {activation}. Got n_params={n_params}. "
+            "Allow more."
+        )
+    return best
+
+
+def _compiled(network: Network, activation: str, tolerance: float | None) -> Network:
+    """Compiled with the tolerance asked for, or one that the network's own error does not notice."""
+    if tolerance is None:
+        bound = network.provenance.get("bound")
+        tolerance = bound / 1000 if isinstance(bound, float) and bound > 0 else 2.0**-40
+    return compile_network(network, activation, tolerance)
 
 
 def _provenance(network: Network, activation: str, tolerance: float, error: float) -> dict[str, object]:

@@ -26,6 +26,10 @@ RECIPES = {"target": generators.RECIPE, "training": 1, "construction": 1, "refer
 TRAINING_DEFAULTS: dict[str, Any] = {"start": "random", "seed": 0, "dtype": "float64", "n_points": None, "budget": 1}
 
 
+_COMPILED = ("activation", "tolerance")
+"""Options of every construction: what its ReLU units are compiled to."""
+
+
 @dataclass(frozen=True)
 class Construction:
     """Explicit networks from a theorem, as one method of a study.
@@ -53,7 +57,7 @@ class Construction:
                 raise ValueError(f"construction must be one of {known}. Got {name!r}.")
         _check_limits(self.n_params, self.options)
         for name in self.name.values if isinstance(self.name, Axis) else (self.name,):
-            taken = [*inspect.signature(constructions.describe(name).build).parameters][1:]
+            taken = [*[*inspect.signature(constructions.describe(name).build).parameters][1:], *_COMPILED]
             for key in self.options:
                 if key not in taken or key == "n_params":
                     raise ValueError(
