@@ -119,7 +119,7 @@ class Dyadic:
             sticky = 1 if self.mantissa & ((1 << extra) - 1) else 0  # keeps halves from being rounded twice
             return math.ldexp(self.mantissa >> extra << 1 | sticky, self.exponent + extra - 1)
         except OverflowError:
-            return math.copysign(math.inf, self.mantissa)
+            return -math.inf if self.mantissa < 0 else math.inf
 
     def __int__(self) -> int:
         """The whole part, towards zero."""
