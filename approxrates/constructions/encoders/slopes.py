@@ -96,13 +96,14 @@ def _sliding(samples: Floats, per_step: int) -> SlopePaths:
             digits[:, j] = wanted > slope
             slope = slope + (digits[:, j] - 0.5)
         position = position + slope
-    return SlopePaths(slopes, digits, _errors(samples, per_step, slopes, digits))
+    unmeasured = SlopePaths(slopes, digits, np.empty(0))
+    return SlopePaths(slopes, digits, errors_at(samples, per_step, unmeasured))
 
 
-def _errors(samples: Floats, per_step: int, slopes: Ints, digits: NDArray[np.uint8]) -> Floats:
-    """Largest distance of paths at the samples."""
-    nodes = SlopePaths(slopes, digits, np.empty(0)).nodes
-    largest = np.abs(nodes[:, -1] - samples[:, -1])
+def errors_at(samples: Floats, per_step: int, paths: SlopePaths) -> Floats:
+    """Largest distance of paths from the samples, shape ``(n,)``."""
+    nodes = paths.nodes
+    largest: Floats = np.abs(nodes[:, -1] - samples[:, -1])
     for i in range(per_step):
         part = i / per_step
         there = nodes[:, :-1] * (1.0 - part) + nodes[:, 1:] * part
