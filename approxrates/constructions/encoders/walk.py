@@ -41,7 +41,7 @@ class Walks:
         starts: Value at the start of each cell, shape ``(n_cells,)``: the target's at the even knot.
         scale: ``s``, exact: steps are about half of it.
         spacing: ``k``, bits per digit.
-        error: Largest sampled error over all cells.
+        errors: Largest sampled error of each cell, shape ``(n_cells,)``.
         end_error: Largest error at the end of a walk, the odd knot.
     """
 
@@ -50,8 +50,13 @@ class Walks:
     starts: Floats
     scale: Dyadic
     spacing: int
-    error: float
+    errors: Floats
     end_error: float
+
+    @property
+    def error(self) -> float:
+        """Largest sampled error over all cells."""
+        return float(self.errors.max())
 
     @property
     def words(self) -> list[Dyadic]:
@@ -67,7 +72,7 @@ def encode_walks(
     scale: float | Dyadic | None = None,
     spacing: int = 2,
     beam: int = 12,
-    samples: int = 4,
+    samples: int | None = None,
     dead: float = 0.25,
     which: NDArray[np.int64] | None = None,
 ) -> Walks:
@@ -78,9 +83,9 @@ def encode_walks(
         cells: ``N``, even.
         steps: ``M``, digits per cell.
         scale: ``s``, rounded to 20 bits unless it is a Dyadic; None to search for the best (:func:`best_scale`).
-        spacing: Bits per digit.
+        spacing: Bits per digit, at least 2.
         beam: States that are kept.
-        samples: Positions per fine step where errors are taken.
+        samples: Positions per fine step where errors are taken; None for 8, and more where steps are few.
         dead: Dead zone in fine steps.
         which: Cells to encode; None for all.
 
@@ -88,25 +93,25 @@ def encode_walks(
         The walks; deterministic.
     """
     mesh = Mesh(cells, steps, dead)
-    given = best_scale(target, mesh, spacing=spacing) if scale is None else scale
-    exact = given if isinstance(given, Dyadic) else nearest(given, math.frexp(given)[1] - 20)
-    s = float(exact)
+    fine = samples or max(8, 1 << max(0, (256 // steps).bit_length() - 1))
+    if scale is None:
+        return best_scale(target, mesh, spacing=spacing, beam=beam, samples=fine, which=which)
+    exact = scale if isinstance(scale, Dyadic) else nearest(scale, math.frexp(scale)[1] - 20)
     chosen = np.arange(cells, dtype=np.int64) if which is None else which
-    digits = np.empty((len(chosen), steps), dtype=np.uint8)
-    starts = np.empty(len(chosen))
-    error = end_error = 0.0
-    y = np.concatenate([np.array([-dead, -dead / 2]), np.arange(steps * samples + 1) / samples])
-    chunk = max(1, _STATES // (steps * max(samples, beam)))
+    s, digits, starts = float(exact), np.empty((len(chosen), steps), dtype=np.uint8), np.empty(len(chosen))
+    errors, end_errors = np.empty(len(chosen)), np.empty(len(chosen))
+    y = np.concatenate([np.array([-dead, -dead / 2]), np.arange(steps * fine + 1) / fine])
+    chunk = max(1, _STATES // (steps * max(fine, beam)))
     for first in range(0, len(chosen), chunk):
         part = slice(first, min(first + chunk, len(chosen)))
         values = values_on(target, mesh.points(chosen[part], y))
         starts[part] = values[:, 0]
         wanted = (values - values[:, :1]) / s
-        digits[part] = _beam_search(wanted[:, 2:], steps, samples, 2.0**-spacing, beam)
-        off = np.abs(walk_values(digits[part], spacing, samples) - wanted[:, 2:])
-        error = max(error, s * float(off.max()), s * float(np.abs(wanted[:, :2]).max()))
-        end_error = max(end_error, s * float(off[:, -1].max()))
-    return Walks(mesh, digits, starts, exact, spacing, error, end_error)
+        digits[part] = _beam_search(wanted[:, 2:], steps, fine, 2.0**-spacing, beam)
+        off = np.abs(walk_values(digits[part], spacing, fine) - wanted[:, 2:])
+        errors[part] = s * np.maximum(off.max(axis=1), np.abs(wanted[:, 1]))
+        end_errors[part] = s * off[:, -1]
+    return Walks(mesh, digits, starts, exact, spacing, errors, float(end_errors.max()))
 
 
 def analogue(digits: Digits, spacing: int) -> Floats:
@@ -176,16 +181,27 @@ def _traced(came_from: NDArray[np.uint8], best: NDArray[np.intp], beam: int) -> 
 
 
 def best_scale(
-    target: Target, mesh: Mesh, *, spacing: int = 2, beam: int = 12, samples: int = 4, most_cells: int = 64
-) -> float:
-    """The scale with the least sampled error on some cells: a coarse search over factors of the modulus, then a finer.
+    target: Target,
+    mesh: Mesh,
+    *,
+    spacing: int = 2,
+    beam: int = 12,
+    samples: int = 8,
+    which: NDArray[np.int64] | None = None,
+    most_cells: int = 64,
+    rounds: int = 4,
+) -> Walks:
+    """The walks of the scale with the least sampled error, found on few cells that stand for all.
 
-    Too small a scale cannot follow the target's steepest climbs, too large a one rounds coarsely.
+    Too small a scale cannot follow the steepest climbs, too large a one rounds coarsely. The search begins with some
+    cells spread over all; the walks of all cells with the scale that is best there show which cells are worse, these
+    join the few, and the search goes on until no cell is more than 2 % worse, at most ``rounds`` times.
     """
-    which = spread_cells(mesh.cells, most_cells)
-    unit = modulus(target, mesh, which) or 1.0
+    everywhere = np.arange(mesh.cells, dtype=np.int64) if which is None else which
+    few = everywhere[spread_cells(len(everywhere), most_cells)]
+    unit = modulus(target, mesh, few) or 2.0**-60
 
-    def error(factor: float) -> float:
+    def encode(factor: float, cells: NDArray[np.int64]) -> Walks:
         return encode_walks(
             target,
             mesh.cells,
@@ -195,12 +211,23 @@ def best_scale(
             beam=beam,
             samples=samples,
             dead=mesh.dead,
-            which=which,
-        ).error
+            which=cells,
+        )
 
-    tried = {factor: error(factor) for factor in (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)}
-    for ratio in (2.0**0.25, 2.0**0.125):
-        middle = min(tried, key=lambda factor: (tried[factor], factor))
-        for factor in (middle / ratio, middle * ratio):
-            tried.setdefault(factor, error(factor))
-    return unit * min(tried, key=lambda factor: (tried[factor], factor))
+    best: Walks | None = None
+    middle = 1.4
+    ratios: tuple[float, ...] = (2.0, 2.0**0.5, 2.0**0.25, 2.0**0.125, 2.0**0.0625)
+    for _ in range(rounds):
+        tried: dict[float, float] = {middle: encode(middle, few).error}
+        for ratio in ratios:
+            for factor in (middle / ratio, middle * ratio):
+                tried.setdefault(factor, encode(factor, few).error)
+            middle = min(tried, key=lambda factor: (tried[factor], factor))
+        walks = encode(middle, everywhere)
+        best = walks if best is None or walks.error < best.error else best
+        if walks.error <= 1.02 * tried[middle]:
+            break
+        few = np.union1d(few, everywhere[np.argsort(-walks.errors, kind="stable")[:most_cells]])
+        ratios = (2.0**0.25, 2.0**0.125, 2.0**0.0625)
+    assert best is not None
+    return best
