@@ -22,6 +22,7 @@ _PLACES: dict[str, tuple[str, str]] = {
     "yarotsky2017_square": ("squaring", "SQUARE"),
     "yarotsky2017_product": ("squaring", "PRODUCT"),
     "takagi_exponential": ("self_similar", "THEOREM"),
+    "yarotsky2020_periodic": ("periodic", "THEOREM"),
 }
 """Module and attribute of each theorem."""
 

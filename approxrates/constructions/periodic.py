@@ -56,6 +56,7 @@ from numpy.typing import NDArray
 from approxrates.constructions.base import Settings, Theorem
 from approxrates.constructions.gadgets.floors import floor_chain
 from approxrates.constructions.graph import Affine, Graph, affine, combination
+from approxrates.constructions.sizes import check_integer, choose_size
 from approxrates.layers import Dyadic, nearest
 from approxrates.network import Network
 from approxrates.target import Target
@@ -67,7 +68,12 @@ _QUARTER = Dyadic(1, -2)
 
 
 def build(
-    target: Target, *, n_params: int | None = None, doublings: int | None = None, digits: int | None = None
+    target: Target,
+    *,
+    n_params: int | None = None,
+    doublings: int | None = None,
+    readouts: int | None = None,
+    digits: int | None = None,
 ) -> Network:
     """The lookup network with ``2^doublings`` cells; provenance says what its error is bounded by.
 
@@ -79,9 +85,10 @@ def build(
     and ``"sampled"`` if the target declares neither.
 
     Args:
-        target: What is approximated; ``dim`` 1. Smoothness above 1 takes two read-outs in each copy.
+        target: What is approximated; ``dim`` 1.
         n_params: Upper limit on non-zero parameters; the most doublings that fit are taken, at most 22.
         doublings: ``K``, instead of a limit.
+        readouts: Sines that read in each copy, 1 (steps) or 2 (slopes); 1 for smoothness up to 1, if not given.
         digits: Bits ``b`` per entry; as many as make their rounding 1/16 of the other errors, if not given.
 
     Raises:
@@ -96,14 +103,22 @@ def build(
             f"the periodic lookup needs values everywhere. Got {target.name}, known at data points only. "
             "Use Target.from_callable."
         )
-    readouts = 1 if target.regularity.smoothness <= 1 else 2
-    k = _choose_doublings(n_params, doublings, readouts)
-    plan = _encode(target, k, readouts, _whole("digits", digits, 4, _MOST_DIGITS))
+    sines = check_integer("readouts", readouts) or (1 if target.regularity.smoothness <= 1 else 2)
+    per_entry = check_integer("digits", digits, 4)
+    if sines > 2 or (per_entry or 0) > _MOST_DIGITS:
+        raise ValueError(
+            f"the periodic lookup has at most 2 readouts and {_MOST_DIGITS} digits. Got readouts={sines}, "
+            f"digits={per_entry}. Leave them out."
+        )
+    k = choose_size(
+        "yarotsky2020_periodic", n_params, doublings, "doublings", lambda k: _count(k, sines), most=MOST_DOUBLINGS
+    )
+    plan = _encode(target, k, sines, per_entry)
     provenance = {
         "construction": "yarotsky2020_periodic",
         "doublings": k,
         "cells": 2**k,
-        "readouts": readouts,
+        "readouts": sines,
         "digits": plan.digits,
         "n_params": n_params,
         "target": dict(target.parameters),
@@ -116,7 +131,12 @@ def build(
 
 def count(provenance: Settings) -> int:
     """``36 K + 8`` for one read-out in each copy, ``36 K + 31`` for two."""
-    return 36 * int(provenance["doublings"]) + (8 if provenance["readouts"] == 1 else 31)
+    return _count(int(provenance["doublings"]), int(provenance["readouts"]))
+
+
+def _count(k: int, readouts: int) -> int:
+    """The law of :func:`count`."""
+    return 36 * k + (8 if readouts == 1 else 31)
 
 
 def depth(provenance: Settings) -> int:
@@ -344,31 +364,6 @@ def _word(entries: NDArray[np.int64], digits: int) -> Dyadic:
     joined = np.packbits(bits.astype(np.uint8).ravel())
     spare = 8 * len(joined) - digits * len(entries)
     return Dyadic(int.from_bytes(joined.tobytes(), "big") >> spare, -digits)
-
-
-def _whole(what: str, value: int | None, least: int, most: int) -> int | None:
-    """An optional integer within its range."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{what} must be an integer. Got {value!r}. Write e.g. {what}={least + 4}.")
-    if not least <= value <= most:
-        raise ValueError(f"{what} must be from {least} to {most}. Got {what}={value}. Write e.g. {what}={least + 4}.")
-    return int(value)
-
-
-def _choose_doublings(n_params: int | None, doublings: int | None, readouts: int) -> int:
-    """Doublings from a limit on parameters, or as given."""
-    limit, k = _whole("n_params", n_params, 0, 2**62), _whole("doublings", doublings, 1, MOST_DOUBLINGS)
-    if limit is None and k is None:
-        raise ValueError("the periodic lookup needs n_params or doublings. Got neither. Write e.g. doublings=8.")
-    least = count({"doublings": k or 1, "readouts": readouts})
-    if limit is not None and limit < least:
-        raise ValueError(
-            f"n_params must be at least {least} for {k or 1} doubling(s). Got n_params={limit}. "
-            f"Use n_params={least} or more."
-        )
-    return k if k is not None else min(MOST_DOUBLINGS, 1 + (int(limit or 0) - least) // 36)
 
 
 THEOREM = Theorem(
