@@ -1,0 +1,184 @@
+"""Fine cells of shifted grids in the plane: sampled ranges of a target, proven bounds on its distance from constants.
+
+A fine cell of a shifted grid is no dyadic square. Proven ranges come from the target's enclosures on the dyadic squares
+that a cell meets: first on all squares of one level, then, for the few cells whose bound matters, on finer ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from approxrates.target import Target
+
+Array = NDArray[np.float64]
+Places = NDArray[np.intp]
+_DEEPEST = 12  # all dyadic squares of side 2^-12: 134 MB for each of the two bounds
+_REFINED = 30  # squares this fine are looked at one by one
+_WIDEN = 1e-6  # of a dyadic square: more than the rounding of cell borders, below 2^30 of them per axis
+_BUDGET = 12_000_000  # enclosures at one level of refinement
+_CHUNK = 200_000
+_CLOSE = 1.03  # a proven error this close to the sampled one is good enough
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Fine cells of one network: cell ``i`` of an axis is ``[i - shift, i + 1 - shift] / stretch``, cut at 0 and 1.
+
+    Attributes:
+        n_coarse: Coarse cells per axis, N.
+        n_fine: Fine cells per axis of a coarse cell, M.
+        stretch: Fine cells per unit length.
+        shift: Offset, in fine cells.
+    """
+
+    n_coarse: int
+    n_fine: int
+    stretch: float
+    shift: float
+
+    def borders(self, parts: int) -> Array:
+        """Positions of cell borders and of ``parts - 1`` points between them, shape ``(N M parts + 1,)``."""
+        places = np.arange(self.n_coarse * self.n_fine * parts + 1) / parts
+        return np.clip((places - self.shift) / self.stretch, 0.0, 1.0)
+
+
+def snake(n_fine: int) -> NDArray[np.int64]:
+    """Cells of the path, shape ``(M^2, 2)``: rows along axis 0, even ones forwards, odd ones backwards."""
+    row, along = np.divmod(np.arange(n_fine * n_fine), n_fine)
+    return np.stack([np.where(row % 2 == 0, along, n_fine - 1 - along), row], axis=1)
+
+
+def on_path(cells: Array, n_fine: int) -> Array:
+    """A quantity of all fine cells, shape ``(N M, N M)``, as one row per coarse cell in path order: ``(N^2, M^2)``."""
+    n_coarse = len(cells) // n_fine
+    path = snake(n_fine)
+    blocks = cells.reshape(n_coarse, n_fine, n_coarse, n_fine).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(blocks.reshape(n_coarse * n_coarse, n_fine, n_fine)[:, path[:, 0], path[:, 1]])
+
+
+def off_path(values: Array, n_fine: int) -> Array:
+    """The inverse of :func:`on_path`."""
+    n_coarse, path = math.isqrt(len(values)), snake(n_fine)
+    blocks = np.empty((len(values), n_fine, n_fine))
+    blocks[:, path[:, 0], path[:, 1]] = values
+    side = n_coarse * n_fine
+    return blocks.reshape(n_coarse, n_coarse, n_fine, n_fine).transpose(0, 2, 1, 3).reshape(side, side)
+
+
+def sampled_ranges(target: Target, grid: Grid, parts: int = 3) -> tuple[Array, Array]:
+    """Least and greatest value at ``(parts + 1)^2`` points of each fine cell, borders included; two ``(N M, N M)``."""
+    axis = grid.borders(parts)
+    n_cells = (len(axis) - 1) // parts
+    low, high = np.empty((n_cells, n_cells)), np.empty((n_cells, n_cells))
+    rows = max(1, 200_000 // (parts * len(axis)))
+    for first in range(0, n_cells, rows):
+        last = min(n_cells, first + rows)
+        lines = axis[first * parts : last * parts + 1]
+        points = np.stack(np.meshgrid(lines, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+        values = target.evaluate(points).reshape(len(lines), len(axis))
+        low[first:last] = _blocks(values, parts, np.minimum)
+        high[first:last] = _blocks(values, parts, np.maximum)
+    return low, high
+
+
+def _blocks(values: Array, parts: int, best: np.ufunc) -> Array:
+    """Minimum or maximum over blocks of ``(parts + 1)^2`` neighbouring samples that share their borders."""
+    for _ in range(2):
+        merged = values[:-1:parts]
+        for k in range(1, parts + 1):
+            merged = best(merged, values[k::parts][: len(merged)])
+        values = merged.T
+    return values
+
+
+def constants_error(
+    target: Target, grids: Sequence[Grid], constants: Sequence[Array], sampled: float, fallback: Array | float
+) -> float:
+    """Proven bound on ``|f - constant|`` over all fine cells of some grids.
+
+    Args:
+        target: The function f.
+        grids: The grids.
+        constants: For each grid the constant of each fine cell, shape ``(N M, N M)``.
+        sampled: The largest error seen; cells whose bound is close to it are refined no further.
+        fallback: A bound on the errors that is known already, for all grids alike.
+    """
+    if target.enclosure is None or target.base != 2:
+        return float(np.max(fallback))
+    level = min(_DEEPEST, int(np.ceil(np.log2(grids[0].stretch))) + 1)
+    low, high = _dyadic_ranges(target, level)
+    largest = 0.0
+    for grid, values in zip(grids, constants, strict=True):
+        first, stop = _met(grid, level)
+        under, over = _windows(low, first, stop, np.minimum), _windows(high, first, stop, np.maximum)
+        bound = np.minimum(np.maximum(values - under, over - values), fallback)
+        goal = max(_CLOSE * sampled, largest)
+        for finer in range(level + 1, min(level + 6, _REFINED)):
+            rows, columns = np.nonzero(bound > goal)
+            first, stop = _met(grid, finer)
+            if not len(rows) or len(rows) * int((stop - first).max()) ** 2 > _BUDGET:
+                break
+            errors = _refined(target, finer, first, stop, rows, columns, values)
+            bound[rows, columns] = np.minimum(bound[rows, columns], errors)
+        largest = max(largest, float(bound.max()))
+    return largest
+
+
+def _dyadic_ranges(target: Target, level: int) -> tuple[Array, Array]:
+    """Proven bounds of the target on all dyadic squares of a level, two arrays of shape ``(2^level, 2^level)``."""
+    side = 2**level
+    low, high = np.empty((side, side)), np.empty((side, side))
+    rows = max(1, _CHUNK // side)
+    for start in range(0, side, rows):
+        numbers = np.arange(start, min(side, start + rows))
+        squares = np.stack(np.meshgrid(numbers, np.arange(side), indexing="ij"), axis=-1).reshape(-1, 2)
+        below, above = _enclosed(target, level, squares)
+        low[start : start + rows], high[start : start + rows] = below.reshape(-1, side), above.reshape(-1, side)
+    return low, high
+
+
+def _enclosed(target: Target, level: int, squares: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Proven bounds on dyadic squares, shape ``(n, 2)``."""
+    if target.enclosure is None:
+        raise ValueError(f"{target.name} must have enclosures. Got none. Use a target of the catalogue.")
+    return target.enclosure(level, squares).range()
+
+
+def _met(grid: Grid, level: int) -> tuple[Places, Places]:
+    """The dyadic intervals ``first <= j < stop`` that each cell of an axis meets, rounding allowed for."""
+    places = grid.borders(1) * 2.0**level
+    first = np.clip(np.floor(places[:-1] - _WIDEN), 0, 2**level - 1).astype(np.intp)
+    return first, np.clip(np.ceil(places[1:] + _WIDEN), first + 1, 2**level).astype(np.intp)
+
+
+def _windows(values: Array, first: Places, stop: Places, best: np.ufunc) -> Array:
+    """Minimum or maximum over the windows ``first <= j < stop`` of both axes."""
+    pairs = np.stack([first, stop], axis=1).ravel()
+    for _ in range(2):
+        padded = np.concatenate([values, values[-1:]])  # a window may end with the array
+        values = np.ascontiguousarray(best.reduceat(padded, pairs, axis=0)[::2].T)
+    return values
+
+
+def _refined(
+    target: Target, level: int, first: Places, stop: Places, rows: Places, columns: Places, values: Array
+) -> Array:
+    """Errors of some cells, from the enclosures on all dyadic squares that each of them meets."""
+    reach = np.arange(int((stop - first).max()))
+    errors = np.empty(len(rows))
+    step = max(1, _CHUNK // len(reach) ** 2)
+    for start in range(0, len(rows), step):
+        i, j = rows[start : start + step], columns[start : start + step]
+        down = np.minimum(first[i][:, None] + reach, stop[i][:, None] - 1)
+        right = np.minimum(first[j][:, None] + reach, stop[j][:, None] - 1)
+        squares = np.empty((len(i), len(reach), len(reach), 2), dtype=np.int64)
+        squares[..., 0], squares[..., 1] = down[:, :, None], right[:, None, :]
+        low, high = (side.reshape(len(i), -1) for side in _enclosed(target, level, squares.reshape(-1, 2)))
+        value = values[i, j]
+        errors[start : start + step] = np.maximum(value - low.min(axis=1), high.max(axis=1) - value)
+    return errors
