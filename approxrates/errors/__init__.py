@@ -12,6 +12,7 @@ from approxrates.approximant import Approximant
 from approxrates.errors.base import UNIT, ApproximationError, Array, Ending, Method, Pieces, values_of
 from approxrates.errors.bracket import Bracket, enclose, start_level
 from approxrates.errors.breakpoints import pieces_of, pieces_of_linear
+from approxrates.errors.exact import exact_error
 from approxrates.errors.grid import make_grid, search_grid
 from approxrates.errors.models import can_be_enclosed, shape_of
 from approxrates.errors.quadrature import Rule, piece_rule, root_mean_square, shared_rule
@@ -41,7 +42,9 @@ def approximation_error(
     bound over b-adic cells. Other networks in d <= 3 are enclosed by branch and bound with quadratic models of network
     and target on each cell. Both are proofs where the target has what they need: a bound on its rounding and a proven
     interpolation gap (the first) or an enclosure (the second). Everything else is measured on a refined b-adic grid
-    with endpoints and corners, uncertified. Data targets are measured on their points. See docs/errors.md.
+    with endpoints and corners, uncertified. Data targets are measured on their points. Networks whose weights float64
+    does not hold are never rounded to it: ReLU networks in d = 1 are proven interval by interval in exact arithmetic,
+    others measured at points. See docs/errors.md.
 
     Args:
         network: One output, ``network.dim == target.dim``; or an ``Approximant``. Weights that are not finite give
@@ -51,8 +54,10 @@ def approximation_error(
             tried for. Grids give what they give.
         budget: Most target evaluations, bounds over cells counted like values; by default 200,000 (break-points),
             400,000 or 6,000,000 (branch and bound, d = 1 and 2; fewer for networks larger than width 8 and depth 8),
-            16,384 or 131,072 (grid, d = 1 and d > 1). If it is spent, the enclosure is wider.
-        certify: False measures on the grid what only branch and bound could prove: much faster, uncertified.
+            16,384 or 131,072 (grid, d = 1 and d > 1), 65,536 or 32,768 points (exact weights, d = 1 and d > 1). If it
+            is spent, the enclosure is wider.
+        certify: False measures at points what only branch and bound, or the proof for exact weights, could prove: much
+            faster, uncertified.
 
     Raises:
         ValueError: If dimensions differ, the network has several outputs, ``gap <= 0`` or ``budget < 1``.
@@ -106,6 +111,9 @@ def approximation_errors(
     provable = certify and target.enclosure is not None and target.evaluation_error is not None and target.dim <= 3
     by_pieces = target.dim == 1 and not (provable and target.interpolation_gap is None)
     for i, network in enumerate(networks):
+        if isinstance(network, Network) and not network.is_float:
+            results[i] = exact_error(network, target, gap, budget, certify=certify)
+            continue
         pieces = _pieces(network) if by_pieces else None
         if not _is_finite(network) or (pieces is not None and not np.all(np.isfinite(pieces.values))):
             results[i] = _infinite(network, target.dim)

@@ -14,7 +14,7 @@ from approxrates.arithmetic import evaluate_float64
 from approxrates.network import Network
 
 Array = NDArray[np.float64]
-Method = Literal["break-points", "branch-and-bound", "grid", "data"]
+Method = Literal["break-points", "branch-and-bound", "grid", "data", "exact-pieces", "exact-grid"]
 Ending = Literal["gap", "budget", "resolution"]
 UNIT = 2.0**-53
 """Unit round-off of float64."""
@@ -31,12 +31,15 @@ class ApproximationError:
         certified: Whether ``upper`` is a bound rather than an estimate.
         l2: L2 distance on the unit cube, by quadrature; for data the root mean square over the points.
         where: The point where ``lower`` is attained.
-        method: ``"break-points"`` (piecewise linear, d = 1), ``"branch-and-bound"``, ``"grid"`` or ``"data"``.
+        method: ``"break-points"`` (piecewise linear, d = 1), ``"branch-and-bound"``, ``"grid"`` or ``"data"``; for
+            weights longer than float64 holds ``"exact-pieces"`` (d = 1) or ``"exact-grid"``.
         pieces: Number of linear pieces of the network on [0, 1], None if it is not piecewise linear or d > 1.
         n_evaluations: Target evaluations used, those shared with other networks included; a bound over a cell is one.
         l2_error: Estimated absolute error of ``l2``; inf if there is no estimate.
         ended_by: What ended the search for the sup: ``"gap"`` (asked for and reached), ``"budget"`` (spent) or
             ``"resolution"`` (float64 tells no more); None for grids and data.
+        share: Measure of the part of the cube on which the error is proven to be at most ``upper``: exactly 1 if and
+            only if ``certified``. In between, the proof of a network with exact weights leaves intervals out.
     """
 
     sup: tuple[float, float]
@@ -48,6 +51,11 @@ class ApproximationError:
     n_evaluations: int
     l2_error: float = math.inf
     ended_by: Ending | None = None
+    share: float = math.nan
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.share):
+            object.__setattr__(self, "share", 1.0 if self.certified else 0.0)
 
     @property
     def gap(self) -> float:
@@ -86,7 +94,7 @@ def values_of(function: Network | Approximant, x: Array) -> Array:
     if isinstance(function, Network):
         if function.is_float:
             return evaluate_float64(function.layers, x)[:, 0]
-        return np.asarray(function(x), dtype=np.float64)
+        return np.asarray(function(x), dtype=np.float64).reshape(len(x))
     return np.asarray(function.evaluate(x), dtype=np.float64).reshape(len(x))
 
 
