@@ -93,9 +93,9 @@ def test_overflow_gives_no_exception():
     assert not np.isfinite(network(np.array([1.0]))[0])
 
 
-@pytest.mark.parametrize("name", ["ball", "double", ""])
+@pytest.mark.parametrize("name", ["balls", "double", ""])
 def test_unknown_arithmetic_lists_the_known_ones(name):
-    with pytest.raises(ValueError, match="'auto', 'float64', 'exact'"):
+    with pytest.raises(ValueError, match="'auto', 'float64', 'exact', 'ball'"):
         random_network("relu")(np.zeros(1), arithmetic=name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from approxrates import activations
 from approxrates.arithmetic import check_arithmetic, evaluate
-from approxrates.layers import IDENTITY, AnyLayer, Layer, SparseLayer, dense, description_bits
+from approxrates.layers import IDENTITY, AnyLayer, Dyadic, Layer, SparseLayer, dense, description_bits
 from approxrates.network.description import layer_lines, origin, parts_of
 from approxrates.network.weightfile import load_layers, save_layers
 from approxrates.target import float_array
@@ -185,33 +186,42 @@ class Network:
         """Values at points.
 
         Args:
-            x: Array or tensor of shape ``(n, dim)``, or ``(n,)`` when ``dim == 1``; for exact arithmetic also rows of
-                rationals.
-            arithmetic: ``"auto"``, ``"float64"``, or ``"exact"`` (rational numbers, piecewise-polynomial activations
-                only).
+            x: Array or tensor of shape ``(n, dim)``, or ``(n,)`` when ``dim == 1``. Floats are the dyadic numbers they
+                are. Where the arithmetic is not float64, also rows of dyadic or rational numbers.
+            arithmetic: ``"auto"``: float64 if every weight is a float64 number, else exact columns (piecewise linear
+                activations and sin) or balls, with an error below 2^-49; ``"float64"``, which rounds longer weights;
+                ``"exact"``: rational numbers, point by point, piecewise-polynomial activations only; ``"ball"``: any
+                activation, with proven radii.
 
         Returns:
             Values of shape ``(n,)``, or ``(n, n_outputs)`` if there are several outputs: float64, as array or tensor
             like ``x`` (on its device, without gradient). For exact arithmetic a list of ``n`` fractions (or tuples of
-            them).
+            them); for balls the values and their radii, a pair.
 
         Raises:
             TypeError: If ``x`` is not an array of real numbers.
-            ValueError: For a wrong shape, an unknown arithmetic, or activations without exact values.
+            ValueError: For a wrong shape, an unknown arithmetic, or activations that it cannot evaluate.
         """
         is_tensor = type(x).__module__.partition(".")[0] == "torch"
-        exact = check_arithmetic(arithmetic) == "exact"
-        data = x.detach().cpu().numpy() if is_tensor and exact else x
-        points = np.asarray(data, dtype=object) if exact else float_array("x", x)
+        name = check_arithmetic(arithmetic)
+        if name == "float64" or (name == "auto" and self.is_float):
+            name, points = "float64", float_array("x", x)
+        else:
+            points = _numbers(x.detach().cpu().numpy() if is_tensor else x)
         if points.ndim == 1 and self.dim == 1:
             points = points[:, None]
         if points.ndim != 2 or points.shape[1] != self.dim:
             raise ValueError(f"x must have shape (n, dim) with dim={self.dim}. Got shape {tuple(points.shape)}.")
-        values = evaluate(self.layers, points, arithmetic)
-        if exact:
-            return [row[0] for row in values] if self.n_outputs == 1 else values
+        found = evaluate(self.layers, points, name)
+        if name == "exact":
+            return [row[0] for row in found] if self.n_outputs == 1 else found
+        pair = tuple(self._like(x, part) for part in (found if name == "ball" else (found,)))
+        return pair if name == "ball" else pair[0]
+
+    def _like(self, x: Any, values: NDArray[np.float64]) -> Any:
+        """Values in the shape for one or several outputs, as a tensor if ``x`` is one."""
         values = values[:, 0] if self.n_outputs == 1 else values
-        if not is_tensor:
+        if type(x).__module__.partition(".")[0] != "torch":
             return values
         import torch
 
@@ -282,6 +292,14 @@ class Network:
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: nothing that can be computed again."""
         return {"layers": self.layers, "provenance": self.provenance}
+
+
+def _numbers(x: Any) -> NDArray[Any]:
+    """Points as floats, or as objects where they are numbers of another kind: rationals, dyadic numbers."""
+    given = np.asarray(x)
+    if given.dtype == object and given.size and all(isinstance(c, (Dyadic, Fraction, int, float)) for c in given.flat):
+        return given
+    return float_array("x", x)
 
 
 def odd_mantissa_bits(values: NDArray[np.float64]) -> NDArray[np.int64]:
