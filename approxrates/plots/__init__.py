@@ -1,10 +1,13 @@
 """Figures and tables of a study. The only place that imports matplotlib; every plot draws on an Axes and returns it."""
 
+from approxrates.plots.channel_layout import plot_channel_layout
 from approxrates.plots.comparison import plot_comparison
 from approxrates.plots.error_map import plot_error_map
 from approxrates.plots.families import brief, by_target, family_names, readable, target_name, target_options
+from approxrates.plots.jumps import draw_jumps
 from approxrates.plots.lower_curves import plot_sandwich, sandwich_runs
 from approxrates.plots.phase_diagram import is_easy, plot_phase_diagram
+from approxrates.plots.precision import plot_precision, precision_families
 from approxrates.plots.rate_curves import plot_rates
 from approxrates.plots.saving import drawn_numbers, save_figure
 from approxrates.plots.smoothness import plot_structure_function
@@ -15,16 +18,20 @@ __all__ = [
     "HEADINGS",
     "brief",
     "by_target",
+    "draw_jumps",
     "drawn_numbers",
     "family_names",
     "is_easy",
+    "plot_channel_layout",
     "plot_comparison",
     "plot_error_map",
     "plot_phase_diagram",
+    "plot_precision",
     "plot_rates",
     "plot_sandwich",
     "plot_structure_function",
     "plot_targets",
+    "precision_families",
     "rates_cells",
     "rates_table_latex",
     "rates_table_markdown",

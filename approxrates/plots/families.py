@@ -19,12 +19,31 @@ _SHORT = {
     "n_points": "{} points",
     "start": "{} start",
 }
+_CALLED = {
+    "yarotsky2020_deep": "deep",
+    "yarotsky2020_deep_line": "deep",
+    "yarotsky2020_deep_slopes": "deep, slopes",
+    "yarotsky2020_deep_taylor": "deep, Taylor",
+    "yarotsky2020_deep_plane": "deep",
+    "yarotsky2020_fixed_width": "deep, fixed width",
+    "yarotsky2020_periodic": "deep Fourier",
+    "yarotsky2017_taylor": "local Taylor",
+    "yarotsky2017_square": "squaring",
+    "yarotsky2017_product": "product",
+    "takagi_exponential": "self-similar",
+}
+"""What figures call a construction; others by their own name."""
 _SILENT = {"method", "construction", "activation", "architecture", "plan"}
 
 
 def target_key(key: Mapping[str, Any]) -> tuple[str, ...]:
     """What two families must share to be approximating the same target law."""
     return tuple(repr(key.get(column)) for column in TARGET_COLUMNS)
+
+
+def is_baseline(family: FamilyCurve) -> bool:
+    """Whether a family is what others are held against: an interpolant or a reference method."""
+    return family.method == "reference" or family.key.get("construction") == "interpolation"
 
 
 def by_target(families: Sequence[FamilyCurve]) -> list[list[FamilyCurve]]:
@@ -95,7 +114,10 @@ def family_names(families: Sequence[FamilyCurve]) -> list[str]:
     names = []
     for family in families:
         built = family.method != "train"
-        head = readable(family.key.get("construction") or "construction") if built else family.activation
+        named = str(family.key.get("construction") or "construction")
+        head = _CALLED.get(named, readable(named)) if built else family.activation
+        if built and family.activation not in ("", "relu", "identity", "relu+sin2pi"):
+            head += f" by {family.activation}"
         extra = [
             _told_apart(family, families) if c == "method_options" else _SHORT.get(c, "{}").format(_value(value))
             for c in shown["construct" if built else "train"]

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from approxrates.phase import Label
-from approxrates.plots.families import family_names, target_key, target_name
+from approxrates.plots.families import family_names, is_baseline, target_key, target_name
 from approxrates.plots.labels import extent, place_beside, spread
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import Look, check_arguments, figure_of, looks, new_figure, small_labels, styled
@@ -61,7 +61,7 @@ def plot_phase_diagram(
     check_arguments(records, ax)
     everyone = records.families()
     names = family_names(everyone)
-    look = looks((name, f.method != "train") for name, f in zip(names, everyone, strict=True))
+    look = looks((name, is_baseline(f)) for name, f in zip(names, everyone, strict=True))
     placed = [
         (f, n)
         for f, n in zip(everyone, names, strict=True)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from approxrates.plots.families import by_target, family_names, target_name
+from approxrates.plots.families import by_target, family_names, is_baseline, target_name
 from approxrates.plots.guides import draw_guides, trim_axis
 from approxrates.plots.labels import MIN_SIZE, EndLabel, place_end_labels
 from approxrates.plots.lower_curves import continuous_handle, draw_certified
@@ -46,7 +46,7 @@ def plot_rates(records: Records, x: str = "n_params", norm: str = "sup", ax: Axe
     Marks are medians over seeds and target draws, bars their quartiles; hollow marks are not used in the fit (floor,
     start of the curve, or a size at which a draw is missing); a ring round a mark says that the size is limited by
     optimisation. Lines are the fitted laws over the points used, pale and with "?" where the rate is
-    undetermined. Constructed families are thin and black, reference methods dark grey lines without marks. Thin
+    undetermined. Interpolants are thin and black, reference methods dark grey lines without marks. Thin
     light guides have the slopes r/d and 2r/d. Where certified lower curves are proved for the target and lie near the
     errors, they are drawn thinly with their ground; the bound of the class for continuous weights is a dotted phase
     line, which deep networks may cross.
@@ -70,7 +70,7 @@ def plot_rates(records: Records, x: str = "n_params", norm: str = "sup", ax: Axe
     if not families:
         raise ValueError(_nothing_to_draw(records, x, norm))
     names = family_names(families)
-    look = looks((name, f.method != "train") for name, f in zip(names, families, strict=True))
+    look = looks((name, is_baseline(f)) for name, f in zip(names, families, strict=True))
     called = {id(f): (name, look[name]) for name, f in zip(names, families, strict=True)}
     groups = by_target(families)
     with styled():
@@ -212,7 +212,7 @@ def _draw_curve(ax: Axes, family: FamilyCurve, name: str, look: Look) -> EndLabe
     if family.method == "reference":
         look = dataclasses.replace(look, color="#444444", text="#444444", marker=" ")  # a line to hold others against
     low, middle, high = _quantiles(family.errors)
-    sizes, used, built = family.sizes, used_sizes(family), family.method != "train"
+    sizes, used, built = family.sizes, used_sizes(family), is_baseline(family)
     shown = np.isfinite(middle)
     size = 3.6 if not built else 3.0
     ax.plot(sizes[shown], middle[shown], color=look.color, lw=0.5, alpha=0.35, zorder=2)

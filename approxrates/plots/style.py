@@ -78,31 +78,31 @@ REFERENCE_DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
 
 
 def looks(names: Iterable[tuple[str, bool]]) -> dict[str, Look]:
-    """A look for each family name, in order of appearance; constructed families are black and thin.
+    """A look for each family name, in order of appearance; what others are held against is black and thin.
 
     Colour, marker and dash run through cycles of coprime lengths 7, 9 and 5, so that no two of the first 315 are alike.
 
     Args:
-        names: Pairs (name, whether the family is constructed); repeats are allowed.
+        names: Pairs (name, whether others are held against the family); repeats are allowed.
     """
     found: dict[str, Look] = {}
-    trained = constructed = 0
-    for name, is_construction in names:
+    others = baselines = 0
+    for name, is_baseline in names:
         if name in found:
             continue
-        if is_construction:
+        if is_baseline:
             found[name] = Look(
                 "#000000",
                 "#000000",
-                "." if not constructed else "x+*1234"[(constructed - 1) % 7],
-                REFERENCE_DASHES[constructed % len(REFERENCE_DASHES)],
+                "." if not baselines else "x+*1234"[(baselines - 1) % 7],
+                REFERENCE_DASHES[baselines % len(REFERENCE_DASHES)],
                 REFERENCE.width,
             )
-            constructed += 1
+            baselines += 1
         else:
-            color, text = OKABE_ITO[trained % len(OKABE_ITO)]
-            found[name] = Look(color, text, MARKERS[trained % len(MARKERS)], DASHES[trained % len(DASHES)])
-            trained += 1
+            color, text = OKABE_ITO[others % len(OKABE_ITO)]
+            found[name] = Look(color, text, MARKERS[others % len(MARKERS)], DASHES[others % len(DASHES)])
+            others += 1
     return found
 
 

@@ -55,8 +55,8 @@ FRAME_COLUMNS = (
 """Columns of ``Records.frame()``, in order; one row per run."""
 
 
-SIZE_OPTIONS = ("cells", "steps", "words", "doublings", "levels")
-"""Options of constructions that say how large a network is, and so do not tell families apart."""
+_UNTOLD = ("cells", "steps", "words", "doublings", "levels", "activation", "tolerance")
+"""Options of constructions that say how large a network is, or that are columns of their own."""
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
         "method": "construct" if construction else "reference" if reference else "train",
         "construction": made.get("name"),
         "method_options": ", ".join(
-            f"{k}={_brief(v)}" for k, v in (made.get("options") or {}).items() if reference or k not in SIZE_OPTIONS
+            f"{k}={_brief(v)}" for k, v in (made.get("options") or {}).items() if reference or k not in _UNTOLD
         ),
         "activation": ""
         if reference

@@ -13,9 +13,11 @@ from approxrates import store
 from approxrates.plots import (
     plot_comparison,
     plot_phase_diagram,
+    plot_precision,
     plot_rates,
     plot_sandwich,
     plot_targets,
+    precision_families,
     sandwich_runs,
     save_figure,
     target_options,
@@ -35,6 +37,8 @@ FIGURES = (
     "comparison-method",
     "phase-depth",
     "sandwich",
+    "precision",
+    "rates-bits",
     "targets",
 )
 """All figures that a report may draw, by file name without suffix."""
@@ -98,6 +102,10 @@ def draw_figures(records: Records, folder: Path) -> list[Drawn]:
     runs = sandwich_runs(records)
     if len(runs) and (runs["method"] == "train").any():
         draw(Drawn("sandwich", "Between proved curves", _SANDWICH), lambda: plot_sandwich(records))
+    if precision_families(records):
+        draw(Drawn("precision", "The precision axis", _PRECISION), lambda: plot_precision(records))
+    if any(f.exact_weights for f in families):
+        draw(Drawn("rates-bits", "Error against bits", _BITS), partial(plot_rates, records, x="total_bits"))
     targets = _targets(records)
     if targets:
         draw(Drawn("targets", "Targets", "The first draw of each target law."), lambda: plot_targets(targets))
@@ -117,6 +125,14 @@ _RATES = (
     "networks; grey, without marks: reference methods."
 )
 _RATES_L2 = "The same runs in the L² norm, whose rates are not those of the phase diagram."
+_PRECISION = (
+    "Codes with at most b bits per weight: the error falls like W^(-2r/d) while code words may grow, then like "
+    "W^(-r/d). In units of b all are one curve: the resource law, with precision as an axis."
+)
+_BITS = (
+    "The same runs against the bits of all their weights together. What depth and periodic units save in weights they "
+    "pay in bits; no code of T bits in all lies below the certified curve."
+)
 _PAIRED = (
     "Difference of the rates and ratio of the errors at matched W, paired by target draw, with 95 % intervals. "
     "Filled: the interval excludes no difference."

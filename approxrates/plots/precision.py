@@ -1,0 +1,143 @@
+"""The precision axis: error against size for codes of so many bits per weight, and all of them on one curve."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from approxrates.plots.families import target_name, target_options
+from approxrates.plots.labels import EndLabel, place_end_labels
+from approxrates.plots.rate_curves import medians
+from approxrates.plots.saving import attach_numbers
+from approxrates.plots.style import GUIDE, OKABE_ITO, check_arguments, new_figure, styled
+
+if TYPE_CHECKING:
+    from approxrates.records import Records
+    from approxrates.records.curves import FamilyCurve
+
+Array = NDArray[np.float64]
+
+
+def precision_families(records: Records) -> list[tuple[int, FamilyCurve]]:
+    """Families of one construction under a cap of bits per weight, with the cap, in ascending order."""
+    found = []
+    for family in records.families():
+        cap = target_options(family.key.get("method_options")).get("max_bits")
+        if cap is not None and np.isfinite(medians(family)).any():
+            found.append((int(cap), family))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def plot_precision(records: Records, ax: Axes | None = None) -> Axes:
+    """Errors of codes with at most ``b`` bits per weight against ``W``, as they are and collapsed.
+
+    As long as a longer code word is allowed, the words grow with the network and the error falls like ``W^(-2r/d)``;
+    once words are ``b`` bits long only their number grows: ``W^(-r/d)``, the resource law with ``beta = 0``. In units
+    of ``b`` the turning point is the same for all caps: ``error b^(2r/d)`` against ``W / b`` is one curve.
+
+    Args:
+        records: Records of a study with a construction whose option ``max_bits`` is swept, on one target law.
+        ax: Axes for the collapsed curves alone; without it a new figure with both panels.
+
+    Returns:
+        The Axes of the collapsed curves.
+
+    Raises:
+        TypeError: If ``records`` or ``ax`` are of another kind.
+        ValueError: If no family has a cap, or there are several target laws.
+    """
+    check_arguments(records, ax)
+    capped = precision_families(records)
+    if not capped:
+        raise ValueError("records must hold a construction with max_bits swept. Got none. Give options max_bits=[...].")
+    laws = {target_name(family, dim=True) for _, family in capped}
+    if len(laws) > 1:
+        raise ValueError(f"records must hold one target law. Got {len(laws)}: {', '.join(sorted(laws))}. Select one.")
+    with styled():
+        panels = [ax] if ax is not None else _two_panels()
+        rho = capped[0][1].regularity.smoothness / capped[0][1].regularity.dim
+        if ax is None:
+            _draw(panels[0], capped, rho, collapsed=False)
+            panels[0].set_title(target_name(capped[0][1]))
+        _draw(panels[-1], capped, rho, collapsed=True)
+        attach_numbers(panels[-1], _rows(capped, rho))
+    return panels[-1]
+
+
+def _two_panels() -> list[Axes]:
+    """Two panels side by side."""
+    figure = new_figure(8.0, 3.3)
+    return [figure.add_axes((left, 0.14, 0.41, 0.78)) for left in (0.075, 0.575)]
+
+
+def _draw(ax: Axes, capped: list[tuple[int, FamilyCurve]], rho: float, *, collapsed: bool) -> None:
+    """One panel: curves and two guide slopes through the cloud."""
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ends, everything = [], []
+    for i, (bits, family) in enumerate(capped):
+        x, y = _points(bits, family, rho, collapsed=collapsed)
+        color, text = OKABE_ITO[i % len(OKABE_ITO)]
+        ax.plot(x, y, "o-", color=color, ms=3.2, lw=1.0)
+        ends.append(EndLabel(f"{bits} bits", float(x[-1]), float(y[-1]), text))
+        everything.append((x, y))
+    x, y = (np.concatenate(parts) for parts in zip(*everything, strict=True))
+    _guides(ax, x, y, rho)
+    ax.set_xlim(float(x.min()) / 1.15, float(x.max()))
+    ax.set_ylim(float(y.min()) / 1.5, float(y.max()) * 1.5)
+    if collapsed:
+        ax.set_xlabel("W / b")
+        ax.set_ylabel(f"sup error × b^{_number(2 * rho)}")
+    else:
+        ax.set_xlabel("number of parameters W (non-zero)")
+        ax.set_ylabel("sup error")
+        place_end_labels(ax, ends, data_end=float(x.max()))
+
+
+def _points(bits: int, family: FamilyCurve, rho: float, *, collapsed: bool) -> tuple[Array, Array]:
+    """Sizes and median errors, in units of the cap if they are to collapse."""
+    y = medians(family)
+    shown = np.isfinite(y)
+    if not collapsed:
+        return family.sizes[shown], y[shown]
+    return family.sizes[shown] / bits, y[shown] * bits ** (2 * rho)
+
+
+def _guides(ax: Axes, x: Array, y: Array, rho: float) -> None:
+    """Slopes 2r/d through the first points and r/d through the last, as thin lines with their names."""
+    low, high = float(x.min()), float(x.max())
+    turn = math.sqrt(low * high)
+    for slope, anchor, span, side in (
+        (2 * rho, int(np.argmin(x)), (low, turn), "2r/d"),
+        (rho, int(np.argmax(x)), (turn, high), "r/d"),
+    ):
+        grid = np.array(span)
+        line = 0.55 * y[anchor] * (grid / x[anchor]) ** -slope
+        ax.plot(grid, line, color=GUIDE, lw=0.7, zorder=1)
+        ax.annotate(side, (float(np.sqrt(grid.prod())), float(np.sqrt(line.prod()))), xytext=(-3, -9),
+                    textcoords="offset points", fontsize=6.5, color=GUIDE, ha="right")  # fmt: skip
+
+
+def _number(value: float) -> str:
+    """An exponent as text."""
+    return f"{value:g}"
+
+
+def _rows(capped: list[tuple[int, FamilyCurve]], rho: float) -> list[dict[str, Any]]:
+    """The numbers of the figure."""
+    return [
+        {
+            "max_bits": bits,
+            "n_params": float(size),
+            "error_sup": float(error),
+            "size_scaled": float(size) / bits,
+            "error_scaled": float(error) * bits ** (2 * rho),
+        }
+        for bits, family in capped
+        for size, error in zip(family.sizes, medians(family), strict=True)
+        if np.isfinite(error)
+    ]
