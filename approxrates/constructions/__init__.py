@@ -23,6 +23,7 @@ _PLACES: dict[str, tuple[str, str]] = {
     "yarotsky2017_product": ("squaring", "PRODUCT"),
     "takagi_exponential": ("self_similar", "THEOREM"),
     "yarotsky2020_periodic": ("periodic", "THEOREM"),
+    "yarotsky2020_deep_plane": ("deep_plane", "THEOREM"),
 }
 """Module and attribute of each theorem."""
 
