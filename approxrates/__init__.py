@@ -49,6 +49,7 @@ _HOMES = {
     "load_records": "records",
     "records_from_table": "records",
     "plot_rates": "plots",
+    "plot_channel_layout": "plots",
     "plot_sandwich": "plots",
     "plot_phase_diagram": "plots",
     "plot_comparison": "plots",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from approxrates.objectives import LpPower, MeanSquare, SoftmaxCrossEntropy
     from approxrates.phase import place, place_all
     from approxrates.plots import (
+        plot_channel_layout,
         plot_comparison,
         plot_error_map,
         plot_phase_diagram,

@@ -23,7 +23,7 @@ SetOption = Annotated[
 WorkersOption = Annotated[int, typer.Option(help="Worker processes, one thread each; 1 stays in this process.")]
 
 
-def parse_overrides(items: list[str] | None) -> dict[str, Any]:
+def parse_overrides(items: list[str] | None, option: str = "--set", example: str = "net.width=8") -> dict[str, Any]:
     """``["net.width=8"]`` to ``{"net.width": 8}``; values are read as TOML, bare words as text.
 
     Raises:
@@ -35,7 +35,7 @@ def parse_overrides(items: list[str] | None) -> dict[str, Any]:
     for item in items or []:
         key, sign, text = item.partition("=")
         if not sign or not key.strip():
-            raise ValueError(f"--set must be KEY=VALUE. Got {item!r}. Write e.g. --set net.width=8.")
+            raise ValueError(f"{option} must be KEY=VALUE. Got {item!r}. Write e.g. {option} {example}.")
         try:
             overrides[key.strip()] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:

@@ -1,8 +1,7 @@
-"""Commands for the catalogue of targets, and for networks built for one of them."""
+"""Commands for the catalogue of targets."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -58,48 +57,3 @@ def targets_check(
         known = claims.smoothness.values[0] if smoothness is None else smoothness
         goal = load_target(target, smoothness=known, dim=claims.dims[0] if dim is None else dim, seed=seed)
     typer.echo(measure_smoothness(goal, cast("Method", method)).sentence)
-
-
-@app.command()
-def construct(
-    name: Annotated[str | None, typer.Argument(help="Construction, e.g. interpolation.")] = None,
-    target: Annotated[str, typer.Option(help="Target family.")] = "faber_tree",
-    smoothness: Annotated[
-        float | None, typer.Option(help="Smoothness r of the target; default: the first its family is tested with.")
-    ] = None,
-    dim: Annotated[int, typer.Option(help="Dimension d.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the target.")] = 0,
-    n_params: Annotated[int, typer.Option(help="Upper limit on non-zero parameters.")] = 500,
-    out: Annotated[Path | None, typer.Option(help="Save the network here (.safetensors).")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="List the constructions.")] = False,
-) -> None:
-    """Build a network from a theorem, measure its error, and save it."""
-    from approxrates import constructions
-
-    if list_ or name is None:
-        for known in constructions.names():
-            theorem = constructions.describe(known)
-            typer.echo(
-                f"{known}: {theorem.statement}\n  {theorem.rate_law}; {theorem.count_law}\n  {theorem.reference}"
-            )
-        return
-    constructions.describe(name)
-    if out is not None and (out.is_dir() or not out.resolve().parent.is_dir()):
-        raise ValueError(
-            f"--out must be a file in a folder that exists. Got {out}. Write e.g. --out network.safetensors."
-        )
-    from approxrates.catalogue import describe, load_target
-    from approxrates.errors import approximation_error
-
-    known_smoothness = describe(target).smoothness.values[0] if smoothness is None else smoothness
-    goal = load_target(target, dim=dim, seed=seed, smoothness=known_smoothness)
-    network = constructions.construct(name, goal, n_params=n_params)
-    error = approximation_error(network, goal)
-    typer.echo(f"target: {goal.name}, smoothness {known_smoothness:g}, dim {dim}, seed {seed}")
-    typer.echo(network.describe())
-    standing = "certified" if error.certified else "not certified"
-    typer.echo(f"sup error in [{error.sup[0]:.6g}, {error.sup[1]:.6g}] ({error.method}, {standing})")
-    typer.echo(f"L2 error {error.l2:.6g}, give or take {error.l2_error:.1g}")
-    if out is not None:
-        network.save(out)
-        typer.echo(f"saved: {out}")
