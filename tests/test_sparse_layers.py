@@ -135,7 +135,7 @@ def test_counts_and_bits_of_exact_weights_are_those_of_the_stored_entries():
     assert network.max_bits == max(bits) == 69999
     assert network.total_bits == sum(bits) + 6
     assert network.bits_per_weight == network.total_bits / 8
-    assert (network.is_float, network.is_finite, float_network().is_float) == (False, True, True)
+    assert (network.is_float, network.is_finite, Network(float_network().dense_layers).is_float) == (False, True, True)
     assert isinstance(network.max_bits, int)
 
 

@@ -57,10 +57,10 @@ def check_arithmetic(name: str) -> str:
 def choose_arithmetic(layers: Sequence[AnyLayer]) -> str:
     """What ``"auto"`` stands for: ``"float64"``, ``"columns"`` or ``"ball"``.
 
-    float64 if every weight is a float64 number; else columns, if every activation is continuous and piecewise linear
-    with dyadic pieces or ``sin(2 pi t)``; else balls.
+    float64 if all layers are float matrices; for exact layers columns, if every activation is continuous and piecewise
+    linear with dyadic pieces or ``sin(2 pi t)``; else balls.
     """
-    if all(isinstance(layer, Layer) or all(value.is_float() for value in layer.entries()) for layer in layers):
+    if all(isinstance(layer, Layer) for layer in layers):
         return "float64"
     return "columns" if all(is_supported(code) for layer in layers for code in layer.activations) else "ball"
 

@@ -110,10 +110,12 @@ class Network:
 
     @cached_property
     def is_float(self) -> bool:
-        """Whether every weight is a float64 number exactly."""
-        return all(
-            isinstance(layer, Layer) or all(value.is_float() for value in layer.entries()) for layer in self.layers
-        )
+        """Whether the network is one of floats: dense layers only.
+
+        Exact layers may happen to have short weights; float64 can fail them all the same, because a deep network needs
+        longer numbers between its layers than its weights have.
+        """
+        return all(isinstance(layer, Layer) for layer in self.layers)
 
     @cached_property
     def is_finite(self) -> bool:
@@ -188,7 +190,7 @@ class Network:
         Args:
             x: Array or tensor of shape ``(n, dim)``, or ``(n,)`` when ``dim == 1``. Floats are the dyadic numbers they
                 are. Where the arithmetic is not float64, also rows of dyadic or rational numbers.
-            arithmetic: ``"auto"``: float64 if every weight is a float64 number, else exact columns (piecewise linear
+            arithmetic: ``"auto"``: float64 if all layers are float matrices, else exact columns (piecewise linear
                 activations and sin) or balls, with an error below 2^-49; ``"float64"``, which rounds longer weights;
                 ``"exact"``: rational numbers, point by point, piecewise-polynomial activations only; ``"ball"``: any
                 activation, with proven radii.
@@ -275,7 +277,7 @@ class Network:
 
     def describe(self) -> str:
         """Some lines for people: shape, counts, bits, parts, layers (runs of equal ones together), origin."""
-        longest = f"{self.max_bits:,}" + ("" if self.is_float else ", longer than float64 holds")
+        longest = f"{self.max_bits:,}" + ("" if self.max_bits <= 53 else ", longer than float64 holds")
         lines = [
             f"Network on [0, 1]^{self.dim}: depth {self.depth:,}, width {self.width:,}, {self.n_outputs} output(s)",
             f"parameters: {self.n_params:,} not structurally zero, {self.n_params_dense:,} dense",
