@@ -21,8 +21,11 @@ _PLACES: dict[str, tuple[str, str]] = {
     "interpolation": ("interpolation", "THEOREM"),
     "yarotsky2017_square": ("squaring", "SQUARE"),
     "yarotsky2017_product": ("squaring", "PRODUCT"),
+    "yarotsky2017_taylor": ("local_taylor", "THEOREM"),
     "takagi_exponential": ("self_similar", "THEOREM"),
     "yarotsky2020_periodic": ("periodic", "THEOREM"),
+    "yarotsky2020_deep": ("deep", "THEOREM"),
+    "yarotsky2020_deep_line": ("deep_line", "THEOREM"),
     "yarotsky2020_deep_plane": ("deep_plane", "THEOREM"),
 }
 """Module and attribute of each theorem."""

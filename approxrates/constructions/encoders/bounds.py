@@ -100,11 +100,12 @@ class _Walk:
 
     def error(self, target: Target, points: Indices, level: int, cell: Indices) -> Floats:
         """Walk minus target at ``points 2^-level``, each taken as a point of the cell that is given."""
-        x = points * 2.0**-level
+        x: Floats = np.ldexp(points.astype(np.float64), -level)
         knot = cell + cell % 2
         y = np.abs(x * self.mesh.cells - knot) * (self.mesh.steps + self.mesh.dead) - self.mesh.dead
         j = np.clip(np.floor(y), 0, self.mesh.steps - 1).astype(np.int64)
         t, row = np.maximum(y - j, 0.0), cell - self.low
         height = self.before[row, j] + np.maximum(self.z[row, j] - 1 + t, 0.0) - t / 2
-        result: Floats = self.start[row] + self.scale * height - values_on(target, x)
+        result: Floats = self.start[row] + self.scale * height
+        result -= values_on(target, x)
         return result

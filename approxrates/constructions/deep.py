@@ -1,0 +1,64 @@
+"""The deep discontinuous phase, whatever the smoothness and the dimension: the layout that is built for them.
+
+Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477: for every ``r > 0`` and every ``a`` in ``[0, 1]`` networks of depth
+about ``W^a`` reach ``error_sup ~ W^(-(1 + a) r / d)`` on the class of smoothness ``r``, up to logarithms, and none of
+that depth does better. Here: one layout per range of smoothness and dimension, each a theorem of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+from approxrates.constructions.base import Theorem
+from approxrates.network import Network
+from approxrates.target import Target
+
+_LAYOUTS = ("deep_line", "deep_slopes", "deep_taylor", "deep_plane")
+
+
+def layouts() -> list[Theorem]:
+    """The theorems that are dispatched to."""
+    found = []
+    for module in _LAYOUTS:
+        path = f"approxrates.constructions.{module}"
+        if importlib.util.find_spec(path) is not None:
+            found.append(importlib.import_module(path).THEOREM)
+    return found
+
+
+def build(target: Target, *, n_params: int | None = None, **options: Any) -> Network:
+    """The network of the layout for a target's dimension and smoothness.
+
+    Args:
+        target: Function to approximate.
+        n_params: Upper limit on weights and biases.
+        **options: Of the layout; see its module.
+
+    Raises:
+        ValueError: If no layout is built for them, saying which there are.
+    """
+    smoothness = target.regularity.smoothness
+    for theorem in layouts():
+        low, high = theorem.smoothness
+        if target.dim in theorem.dims and low < smoothness <= high:
+            return theorem.build(target, n_params=n_params, **options)
+    known = "; ".join(f"{t.name}: dim {t.dims}, smoothness {t.smoothness}" for t in layouts())
+    raise ValueError(
+        f"the deep phase is built for these dimensions and smoothnesses ({known}). Got dim={target.dim}, "
+        f"smoothness={smoothness}. Use another target."
+    )
+
+
+THEOREM = Theorem(
+    name="yarotsky2020_deep",
+    statement="Functions of smoothness r in d variables are within W^(-2 r / d) of ReLU networks with W weights and "
+    "depth about W, up to logarithms: twice the exponent of any continuous choice of weights.",
+    reference="Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477",
+    rate_law="error_sup ~ n_params^(-(1 + a) r / d), depth ~ n_params^a, 0 <= a <= 1",
+    count_law="that of the layout, exact",
+    dims=(1, 2),
+    rate=lambda smoothness, dim: 2.0 * smoothness / dim,
+    build=build,
+)
