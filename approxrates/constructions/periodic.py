@@ -47,23 +47,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from approxrates.constructions.base import Settings, Theorem
+from approxrates.constructions.encoders.phases import MOST_DIGITS, Phases, encode_phases
 from approxrates.constructions.gadgets.floors import floor_chain
 from approxrates.constructions.graph import Affine, Graph, affine, combination
 from approxrates.constructions.sizes import check_integer, choose_size
-from approxrates.layers import Dyadic, nearest
+from approxrates.layers import Dyadic
 from approxrates.network import Network
 from approxrates.target import Target
 
-Array = NDArray[np.float64]
 MOST_DOUBLINGS = 22
-_MOST_DIGITS = 46  # float64 phases round digits of this length to the nearest
 _QUARTER = Dyadic(1, -2)
 
 
@@ -105,15 +102,15 @@ def build(
         )
     sines = check_integer("readouts", readouts) or (1 if target.regularity.smoothness <= 1 else 2)
     per_entry = check_integer("digits", digits, 4)
-    if sines > 2 or (per_entry or 0) > _MOST_DIGITS:
+    if sines > 2 or (per_entry or 0) > MOST_DIGITS:
         raise ValueError(
-            f"the periodic lookup has at most 2 readouts and {_MOST_DIGITS} digits. Got readouts={sines}, "
+            f"the periodic lookup has at most 2 readouts and {MOST_DIGITS} digits. Got readouts={sines}, "
             f"digits={per_entry}. Leave them out."
         )
     k = choose_size(
         "yarotsky2020_periodic", n_params, doublings, "doublings", lambda k: _count(k, sines), most=MOST_DOUBLINGS
     )
-    plan = _encode(target, k, sines, per_entry)
+    plan = encode_phases(target, k, sines, per_entry)
     provenance = {
         "construction": "yarotsky2020_periodic",
         "doublings": k,
@@ -164,30 +161,7 @@ def constant(target: Target) -> float:
     return 17 / 16 * (radius * math.pow(1.5, r) + 16.0 * (slope + half) ** 2 / half)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What the network needs to know of the target.
-
-    Attributes:
-        words: For each copy its words, one for a read-out.
-        digits: Bits ``b`` per entry.
-        amplitude: ``a``.
-        middle: ``mid``.
-        turn: ``k``, turns of the phase over one cell; None for one read-out.
-        bound: Bound on the sup error.
-        bound_is: Whether it is ``"proven"`` or ``"sampled"``.
-    """
-
-    words: tuple[tuple[Dyadic, ...], ...]
-    digits: int
-    amplitude: Dyadic
-    middle: Dyadic
-    turn: Dyadic | None
-    bound: float
-    bound_is: str
-
-
-def _network(plan: _Plan, k: int, provenance: Mapping[str, Any]) -> Network:
+def _network(plan: Phases, k: int, provenance: Mapping[str, Any]) -> Network:
     """Two copies and the selection."""
     graph = Graph(1)
     x = graph.input()
@@ -209,7 +183,7 @@ def _network(plan: _Plan, k: int, provenance: Mapping[str, Any]) -> Network:
     return graph.network([out], provenance)
 
 
-def _copy(graph: Graph, t: Affine, k: int, plan: _Plan, words: tuple[Dyadic, ...]) -> Affine:
+def _copy(graph: Graph, t: Affine, k: int, plan: Phases, words: tuple[Dyadic, ...]) -> Affine:
     """One copy, less ``mid``: the sines that read the words at the cell of ``t``."""
     chain = floor_chain(graph, t, k, k + 3, first_bit=0)
     shift = affine(1)
@@ -223,147 +197,6 @@ def _copy(graph: Graph, t: Affine, k: int, plan: _Plan, words: tuple[Dyadic, ...
     for phase in phases:
         total = total + graph.unit(phase, "sin") * plan.amplitude
     return total
-
-
-def _encode(target: Target, k: int, readouts: int, digits: int | None) -> _Plan:
-    """Phases for every cell of both copies, and what they miss."""
-    fine = min(10, max(2, 20 - k))  # 2^fine spacings in a cell
-    n, per = 2**k, 2**fine
-    values = target(np.arange(n * per + 1) / (n * per))
-    copies = [_cells(values, n, per, shift) for shift in (0, per // 2)]
-    middle = (float(values.max()) + float(values.min())) / 2
-    half = float(np.ptp(values)) / 2 or 1.0
-    amplitude = Dyadic(1, math.ceil(math.log2(half * 1.01)))
-    centre = nearest(middle, amplitude.exponent - 10)
-    if readouts == 1:
-        phases, turn = [_step_phases(c, float(centre), float(amplitude)) for c in copies], None
-    else:
-        phases, amplitude, turn = _sloped_phases(copies, float(centre), amplitude, k)
-    between, bound_is = _between(target, 1.0 / (n * per))
-    rough = max(_misfit(c, p, centre, amplitude, turn) for c, p in zip(copies, phases, strict=True)) + between
-    if digits is None:
-        wanted = rough / 16 / (math.pi * readouts * float(amplitude))
-        digits = min(_MOST_DIGITS, max(4, math.ceil(-math.log2(wanted)) if wanted > 0 else _MOST_DIGITS))
-    whole = [[_digits(theta, digits) for theta in copy] for copy in phases]
-    rounding = 2 * math.pi * float(amplitude) * readouts * 2.0 ** -(digits + 1) * (1 + 2.0 ** (1 - digits))
-    words = tuple(tuple(_word(entry, digits) for entry in copy) for copy in whole)
-    bend = 0.0 if turn is None else (math.tau * float(turn)) ** 2 * 2 * float(amplitude) / (8.0 * per * per)
-    return _Plan(words, digits, amplitude, centre, turn, rough + rounding + bend, bound_is)
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """Samples of the target in the cells of one copy.
-
-    Attributes:
-        values: Shape ``(n_cells, n_samples)``; repeated where a cell is cut off by the end of the interval.
-        places: Place in the cell of each sample, shape ``(n_samples,)``, from 0 to 1.5.
-        used: Which samples lie in the cell, shape ``(n_cells, n_samples)``.
-    """
-
-    values: Array
-    places: Array
-    used: NDArray[np.bool_]
-
-
-def _cells(values: Array, n: int, per: int, shift: int) -> _Cells:
-    """Cell ``j`` holds ``per + 1`` samples from number ``j per - shift`` on, the last one half as many more if shifted.
-
-    All cells have the same number of columns; what does not belong to a cell is a repetition of its border sample.
-    """
-    columns = per + 1 + shift
-    index = np.arange(n)[:, None] * per - shift + np.arange(columns)[None, :]
-    last = np.arange(n)[:, None] * per - shift + per
-    last[-1] = len(values) - 1
-    used = (index >= 0) & (index <= last)
-    return _Cells(values[np.clip(index, 0, last)], np.arange(columns) / per, used)
-
-
-def _step_phases(cells: _Cells, centre: float, amplitude: float) -> list[Array]:
-    """Phases of the middle of each cell's range."""
-    middle = (cells.values.max(axis=1) + cells.values.min(axis=1)) / 2
-    return [np.arcsin((middle - centre) / amplitude) / math.tau]
-
-
-def _sloped_phases(
-    copies: list[_Cells], centre: float, amplitude: Dyadic, k: int
-) -> tuple[list[list[Array]], Dyadic, Dyadic]:
-    """Phases of balanced chords; the amplitude grows and the turn shrinks until every slope just fits."""
-    chords = [_chords(cells) for cells in copies]
-    left = np.concatenate([c[0] for c in chords]) - centre
-    right = np.concatenate([c[1] for c in chords]) - centre
-
-    def cosines(amplitude: Dyadic, turn: Dyadic) -> Array:
-        angle = math.tau * float(turn)
-        return (right - left * math.cos(angle)) / (float(amplitude) * math.sin(angle))
-
-    def fits(amplitude: Dyadic, turn: Dyadic) -> bool:
-        return bool(np.all(np.hypot(left / float(amplitude), cosines(amplitude, turn)) <= 1.8))
-
-    turn = Dyadic(1, -3)
-    while not fits(amplitude, turn):
-        amplitude = amplitude << 1
-    while turn.exponent > -2 * k - 8 and fits(amplitude, turn >> 1):
-        turn = turn >> 1
-    sine, cosine = left / float(amplitude), cosines(amplitude, turn)
-    mean, spread = np.arctan2(sine, cosine), np.arccos(np.hypot(sine, cosine) / 2)
-    both = [(mean + sign * spread) / math.tau for sign in (1, -1)]
-    n = len(copies[0].values)
-    return [[theta[:n] for theta in both], [theta[n:] for theta in both]], amplitude, turn
-
-
-def _chords(cells: _Cells) -> tuple[Array, Array]:
-    """Values at places 0 and 1 of the chord of each cell, moved so that the samples lie on both sides alike."""
-    per = int(np.flatnonzero(cells.places == 1.0)[0])
-    first = cells.used.argmax(axis=1)
-    rows = np.arange(len(first))
-    start, end = cells.values[rows, first], cells.values[:, per]
-    slope = (end - start) / (1.0 - cells.places[first])
-    off = cells.values - (end[:, None] + slope[:, None] * (cells.places - 1.0)[None, :])
-    high = np.where(cells.used, off, -np.inf).max(axis=1)
-    low = np.where(cells.used, off, np.inf).min(axis=1)
-    right = end + (high + low) / 2
-    return right - slope, right
-
-
-def _misfit(cells: _Cells, phases: list[Array], centre: Dyadic, amplitude: Dyadic, turn: Dyadic | None) -> float:
-    """Largest deviation of a copy from the samples of its cells."""
-    angles = np.zeros_like(cells.places) if turn is None else cells.places * float(turn)
-    waves = [np.sin(math.tau * (theta[:, None] + angles[None, :])) for theta in phases]
-    off = np.abs(float(centre) + float(amplitude) * sum(waves) - cells.values)
-    return float(off[cells.used].max())
-
-
-def _between(target: Target, spacing: float) -> tuple[float, str]:
-    """How far the target can be from its linear interpolant at samples, and whether that is proven."""
-    r, radius = target.regularity.smoothness, target.regularity.radius
-    if target.interpolation_gap is not None and target.base == 2:
-        return float(target.interpolation_gap(round(-math.log2(spacing)))), "proven"
-    if radius is not None and r <= 1.0:
-        return radius * math.pow(spacing / 2, r), "proven"
-    if radius is not None and r <= 2.0:
-        return radius * math.pow(spacing, r) / 2, "proven"
-    return 0.0, "sampled"
-
-
-def _digits(theta: Array, digits: int) -> NDArray[np.int64]:
-    """Digits ``t_n`` in base ``2^digits`` with ``0.t_n t_{n+1} ...`` within half a unit (and a bit) of ``theta_n``.
-
-    What follows digit n is ``theta_{n+1}`` modulo 1 up to ``2^-digits``, so the digit is the nearest whole number to
-    ``B theta_n - (theta_{n+1} mod 1)``.
-    """
-    turns = theta % 1.0
-    after = np.append(turns[1:], 0.0)
-    nearest_whole: NDArray[np.int64] = np.rint(np.ldexp(turns, digits) - after).astype(np.int64)
-    return nearest_whole % (1 << digits)
-
-
-def _word(entries: NDArray[np.int64], digits: int) -> Dyadic:
-    """``C``: the digits behind one another as bytes, divided by the base."""
-    bits = (entries[:, None] >> np.arange(digits - 1, -1, -1)) & 1
-    joined = np.packbits(bits.astype(np.uint8).ravel())
-    spare = 8 * len(joined) - digits * len(entries)
-    return Dyadic(int.from_bytes(joined.tobytes(), "big") >> spare, -digits)
 
 
 THEOREM = Theorem(
