@@ -24,6 +24,7 @@ _PLACES: dict[str, tuple[str, str]] = {
     "yarotsky2017_taylor": ("local_taylor", "THEOREM"),
     "takagi_exponential": ("self_similar", "THEOREM"),
     "yarotsky2020_periodic": ("periodic", "THEOREM"),
+    "yarotsky2020_fixed_width": ("fixed_width", "THEOREM"),
     "yarotsky2020_deep": ("deep", "THEOREM"),
     "yarotsky2020_deep_line": ("deep_line", "THEOREM"),
     "yarotsky2020_deep_plane": ("deep_plane", "THEOREM"),
