@@ -28,7 +28,7 @@ def deep_network(steps=60, entries=50):
         total = graph.relu(sum(hinges[1:], hinges[0]) >> 10)
     with graph.part("square"):
         squared = square(graph, total, steps)
-    return graph.network([squared + x], {"construction": "made_up"})
+    return graph.network([squared + x], {"construction": "maker2020_deep_one"})
 
 
 def trained_network(width=8, depth=3):
@@ -90,7 +90,8 @@ def test_the_figure_tells_counts_parts_and_what_is_left_out():
     network = deep_network()
     ax = plot_channel_layout(network)
     assert (
-        ax.get_title(loc="left") == f"Made up: W = {network.n_params:,}, depth {network.depth}, width {network.width}"
+        ax.get_title(loc="left")
+        == f"Maker 2020, deep one: W = {network.n_params:,}, depth {network.depth}, width {network.width}"
     )
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
     shown = {text.partition(":")[0]: int(text.partition(": ")[2].replace(",", "")) for text in legend}

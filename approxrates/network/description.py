@@ -72,12 +72,12 @@ def _run_line(kinds: list[tuple[Any, ...]], run: Run) -> str:
     block = kinds[run.start : run.start + run.period]
     if run.stop - run.start == 1:
         n_in, n_out, n_params, codes, parts, carries = block[0]
-        carried = f", {carries:,} carried" if carries else ""
+        carried = f", {carries:,} of them carried" if carries else ""
         return f"layer {run.start}: {n_in:,} -> {n_out:,} ({codes}{carried}), {n_params:,} weights: {_names(parts)}"
     where = f"layers {run.start}-{run.stop - 1}: {_names(dict.fromkeys(p for kind in block for p in kind[4]))}, "
     if run.period == 1:
         _, n_out, n_params, codes, _, carries = block[0]
-        carried = f", {carries:,} carried" if carries else ""
+        carried = f", {carries:,} of them carried" if carries else ""
         return f"{where}{n_out:,} units each ({codes}{carried}), {n_params:,} weights each"
     units, weights = ([kind[i] for kind in block] for i in (1, 2))
     return (

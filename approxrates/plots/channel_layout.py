@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -245,7 +246,7 @@ def _label(
 ) -> None:
     """Title, numbers of layers, widths on top."""
     name = network.provenance.get("construction")
-    title = readable(str(name)) if name else "Network"
+    title = re.sub(r"(?<=[a-z])(\d{4}) ", r" \1, ", readable(str(name))) if name else "Network"
     counts = f"W = {network.n_params:,}, depth {network.depth:,}, width {network.width:,}"
     ax.set_title(f"{title[:1].upper()}{title[1:]}: {counts}", pad=13)
     room = _column_points(ax)
@@ -301,7 +302,7 @@ def _legend(
 
 def _per_row(width: float) -> int:
     """Entries of the legend in a row of a figure that is ``width`` inches wide."""
-    return max(2, int(width / 1.35))
+    return max(2, int(width / 1.2))
 
 
 def _below(ax: Axes) -> Transform:
