@@ -18,7 +18,7 @@ class Digits:
     """Leading bits of a number.
 
     Attributes:
-        remainders: After each bit, what is left, scaled back to ``[0, 1)``; one unit each.
+        remainders: After each bit, what is left, scaled back to ``[0, 1)``; one unit each, or a formula if settled.
         bits: Each bit as a unit of its own where it was asked for, else None.
     """
 
@@ -27,7 +27,14 @@ class Digits:
 
 
 def floor_chain(
-    graph: Graph, t: Affine, n_bits: int, ramp: int, level: int = 0, first_bit: int | None = None
+    graph: Graph,
+    t: Affine,
+    n_bits: int,
+    ramp: int,
+    level: int = 0,
+    first_bit: int | None = None,
+    *,
+    settled: bool = False,
 ) -> Digits:
     """The leading ``n_bits`` bits of ``t`` in ``[0, 1)``.
 
@@ -38,6 +45,9 @@ def floor_chain(
         ramp: The ramps are ``2^-ramp`` wide, measured in ``t``, to the left of the break-points; ``ramp > n_bits``.
         level: First level.
         first_bit: Bits from this one on become units; None for none.
+        settled: Every bit becomes a unit before the remainder is formed, three weights more for each. In float64 a
+            remainder that is made of two steep ramps loses as many digits as these are steep; so this is right for
+            networks that shall be evaluated in float64. Remainders are formulas then, ``2 kept - bit``.
     """
     remainders: list[Affine] = []
     bits: list[Affine | None] = []
@@ -47,7 +57,9 @@ def floor_chain(
         kept = graph.relu(t, here)
         rises = graph.relu((t << slope) - ((1 << slope - 1) - 1), here)
         levels_off = graph.relu((t << slope) - (1 << slope - 1), here)
-        t = graph.relu(2 * kept - rises + levels_off)
+        asked = first_bit is not None and i >= first_bit
+        bit = graph.relu(rises - levels_off) if settled or asked else None
+        t = 2 * kept - bit if settled and bit is not None else graph.relu(2 * kept - rises + levels_off)
         remainders.append(t)
-        bits.append(graph.relu(rises - levels_off) if first_bit is not None and i >= first_bit else None)
+        bits.append(bit if asked else None)
     return Digits(tuple(remainders), tuple(bits))

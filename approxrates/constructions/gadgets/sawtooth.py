@@ -17,8 +17,8 @@ def tent_chain(graph: Graph, u: Affine, steps: int, level: int = 0) -> Affine:
     """``T^steps(u)`` for ``u`` in ``[0, 1]``: 0 at even multiples of ``2^-steps``, 1 at odd ones.
 
     Two units per step: with ``z = T^(s-1)`` and ``w = relu(z - 1/2)`` the next tent is ``2 z - 4 w``. The first pair
-    stands on ``level`` or above; the last is read out by the formula that is returned. ``6 steps - 3`` weights if
-    ``u`` is one unit.
+    stands on ``level`` or above; the last is read out by the formula that is returned. ``5 steps`` weights together
+    with those of a single unit that reads it, if ``u`` is one unit.
     """
     z, w = graph.relu(u, level), graph.relu(u - HALF, level)
     for _ in range(steps - 1):

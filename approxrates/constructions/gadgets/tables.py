@@ -38,14 +38,18 @@ def bank(graph: Graph, index: Affine, tables: Sequence[Table], level: int = 0) -
 def select(graph: Graph, entries: Sequence[Affine], bits: Sequence[Affine], ceiling: Dyadic | int = 1) -> Affine:
     """The entry whose number the bits spell, leading bit first, for entries in ``[0, ceiling]``.
 
-    A gate is ``relu(a - ceiling bit) + relu(b - ceiling (1 - bit))``: two units, seven weights.
+    A gate is ``relu(a - ceiling bit) + relu(b - ceiling (1 - bit))``: two units, seven weights. With bits in ``[0, 1]``
+    its value stays in ``[0, ceiling]``, at most ``(1 - bit) ceiling + bit ceiling``. Entries may be fewer than ``2^n``
+    for n bits: the last ones are then never asked for, and one without a partner is passed on by a unit of its own.
     """
     if not bits:
         return graph.relu(entries[0])
     current = list(entries)
     for bit in reversed(bits):
-        pairs = zip(current[::2], current[1::2], strict=True)
+        pairs = zip(current[::2], current[1::2], strict=False)
+        alone = current[-1:] if len(current) % 2 else []
         current = [graph.relu(a - bit * ceiling) + graph.relu(b - (1 - bit) * ceiling) for a, b in pairs]
+        current += [graph.relu(a) for a in alone]
     return current[0]
 
 
