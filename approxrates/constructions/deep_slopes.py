@@ -67,9 +67,14 @@ from numpy.typing import NDArray
 from approxrates.constructions.base import Theorem
 from approxrates.constructions.encoders.slope_cells import CellCodes, cell_codes, slope_digits
 from approxrates.constructions.gadgets.clips import clip
-from approxrates.constructions.gadgets.floors import floor_chain
-from approxrates.constructions.gadgets.sawtooth import square, tent_chain
-from approxrates.constructions.gadgets.tables import bank, select
+from approxrates.constructions.gadgets.reflected import (
+    ending_lookup,
+    ending_lookup_count,
+    index_level,
+    position,
+    position_count,
+)
+from approxrates.constructions.gadgets.sawtooth import square
 from approxrates.constructions.gadgets.words import code_words
 from approxrates.constructions.graph import Affine, Graph
 from approxrates.layers import HALF, ONE, Dyadic
@@ -128,26 +133,14 @@ class Sizes:
     def n_params(self) -> int:
         """Weights and biases of the network, part by part."""
         a, m, half = self.cell_bits, self.step_bits, self.cells // 2
-        triangle = 5 * a - 2
-        position = triangle + 3
         decoder = 11 * self.steps + 10 * self.slope_digits - 5
-        tables = _lookup_count(a, self.words, self.cells)
-        tables += _lookup_count(a - 1, self.entries, half) + _lookup_count(a, self.entries, half + 1) + 2
-        picks = self.entries.bit_length() - 1
-        x_carries = max(self.last - m - a, self.last + 1 - 3 * picks) - 1
+        tables = ending_lookup_count(a, self.words, self.cells)
+        tables += ending_lookup_count(a - 1, self.entries, half) + ending_lookup_count(a, self.entries, half + 1) + 2
+        x_carries = max(self.last - m - a, index_level(self.entries, self.last)) - 1
         y_carries = m + 1
         squares = 8 * m - 6
         tail = 20 + 2 + 6  # both units of the clip, U carried over them, the output
-        return tables + 2 * position + decoder + x_carries + y_carries + squares + tail
-
-
-def _lookup_count(n_bits: int, words: int, n_entries: int) -> int:
-    """Parameters of a table: the bits of its index, hinges, entries and gates, with the carries between them."""
-    picks, groups = words.bit_length() - 1, -(-n_entries // words)
-    chain = 8 * n_bits + 2 * picks - 4
-    hinges = 2 + (2 * picks - 2) + 2 * (groups - 1) - 1
-    gates = words * (groups + 1) + 7 * (words // 2 - 1) + 3 * picks * (picks - 1) // 2
-    return chain + hinges + gates
+        return tables + 2 * position_count(a) + decoder + x_carries + y_carries + squares + tail
 
 
 def build(
@@ -281,16 +274,18 @@ def _network(sizes: Sizes, codes: CellCodes, provenance: Mapping[str, Any]) -> N
     a, steps, dead = sizes.cell_bits, sizes.steps, Dyadic(1, -sizes.slope_digits - 2)
     with graph.part("word"):
         table = code_words(_digits(sizes, codes))
-        word = _lookup(graph, x, a, codes.ramp, table, sizes.words, sizes.first - 1, Dyadic(2))
-    total = _decode(graph, word, _position(graph, x, a, steps, dead, sizes.first), sizes)
-    y = _position(graph, x, a, steps, dead, sizes.last - sizes.step_bits)
+        word = ending_lookup(graph, x, a, codes.ramp, table, sizes.words, sizes.first - 1, Dyadic(2))
+    total = _decode(graph, word, position(graph, x, a, steps, dead, sizes.first), sizes)
+    y = position(graph, x, a, steps, dead, sizes.last - sizes.step_bits)
     with graph.part("square"):
         squared = square(graph, y >> sizes.step_bits, sizes.step_bits)
     with graph.part("value at odd knot"):
-        far = _lookup(graph, x, a - 1, codes.ramp, codes.starts[1::2], sizes.entries, sizes.last, codes.ceiling)
+        far = ending_lookup(graph, x, a - 1, codes.ramp, codes.starts[1::2], sizes.entries, sizes.last, codes.ceiling)
     with graph.part("value at even knot"):
         middle = (x + Dyadic(1, -a)) >> 1
-        near = _lookup(graph, middle, a, codes.ramp + 1, codes.starts[::2], sizes.entries, sizes.last, codes.ceiling)
+        near = ending_lookup(
+            graph, middle, a, codes.ramp + 1, codes.starts[::2], sizes.entries, sizes.last, codes.ceiling
+        )
     bends = (squared * (steps * steps) + y) >> 2
     rise = total - y * (1 << sizes.slope_digits - 1) - bends
     with graph.part("clip"):
@@ -305,38 +300,6 @@ def _digits(sizes: Sizes, codes: CellCodes) -> NDArray[np.uint8]:
     slopes = codes.paths.slopes + (1 << sizes.slope_digits - 1)
     leading = (slopes[:, None] >> places) & 1
     return (1 - np.concatenate([leading, codes.paths.digits], axis=1)).astype(np.uint8)
-
-
-def _lookup(
-    graph: Graph,
-    t: Affine,
-    n_bits: int,
-    ramp: int,
-    table: tuple[Dyadic, ...] | list[Dyadic],
-    words: int,
-    last: int,
-    ceiling: Dyadic,
-) -> Affine:
-    """Entry ``floor(2^n_bits t)`` of a table, its gates ending on a given level; entries below the ceiling.
-
-    As :func:`approxrates.constructions.gadgets.tables.lookup`, but the index is one unit, which saves a weight per
-    hinge, and the hinges stand next to the gates, so that one index is carried and not all of them.
-    """
-    picks = words.bit_length() - 1
-    lead, start = n_bits - picks, last + 1 - 2 * n_bits - picks
-    bits = floor_chain(graph, t, n_bits, ramp, start, first_bit=lead)
-    index = graph.relu((t << lead) - bits.remainders[lead - 1])
-    groups = -(-len(table) // words)
-    padded = [*table, *[table[-1]] * (groups * words - len(table))]
-    read = bank(graph, index, [padded[k::words] for k in range(words)], last - picks)
-    return select(graph, read, [bit for bit in bits.bits[lead:] if bit is not None], ceiling)
-
-
-def _position(graph: Graph, x: Affine, cell_bits: int, steps: int, dead: Dyadic, level: int) -> Affine:
-    """Steps from the dead zone at the even knot, a unit on a given level."""
-    with graph.part("position"):
-        triangle = tent_chain(graph, x, cell_bits, level - cell_bits)
-        return graph.relu(triangle * (dead + steps) - dead, level)
 
 
 def _decode(graph: Graph, word: Affine, y: Affine, sizes: Sizes) -> Affine:

@@ -56,8 +56,8 @@ class CellCodes:
 
 
 @dataclass(frozen=True)
-class _Mesh:
-    """Samples of a target on all cells."""
+class CellMesh:
+    """Samples of a target on all cells; the dead zone is ``2^-(slope_digits + 2)`` steps."""
 
     target: Target
     cells: int
@@ -89,11 +89,18 @@ class _Mesh:
         values: Floats = self.target(np.clip(x, 0.0, 1.0).ravel()).reshape(x.shape)
         return values
 
-    @cached_property
-    def bend(self) -> float:
-        """Largest second difference at nodes."""
+    def difference(self, order: int) -> float:
+        """Largest difference of an order at nodes."""
         nodes = self.values[:, ::PER_STEP]
-        return float(np.abs(np.diff(nodes, 2, axis=1)).max())
+        return float(np.abs(np.diff(nodes, order, axis=1)).max())
+
+    def unit(self, order: int) -> float:
+        """The largest difference, or a small number that does no harm to the error law where there is none."""
+        regularity = self.target.regularity
+        floor = max(float(np.abs(self.values).max()), 1.0) * 2.0**-40
+        if regularity.radius:
+            floor = max(floor, regularity.radius * float(self.spacing**regularity.smoothness) / 64.0)
+        return max(self.difference(order), floor)
 
     @property
     def even(self) -> NDArray[np.int64]:
@@ -119,20 +126,10 @@ class _Mesh:
 
 def slope_digits(target: Target, cells: int, steps: int) -> int:
     """Digits that the first slopes need at the finest scale that is tried."""
-    mesh = _Mesh(target, cells, steps, 60)
-    unit = SCALES[-1] * _least_unit(mesh)
+    mesh = CellMesh(target, cells, steps, 60)
+    unit = SCALES[-1] * mesh.unit(2)
     first = np.abs(mesh.values[:, PER_STEP] - mesh.values[:, 0]).max()
     return math.ceil(math.log2(float(first) / unit + 4.0)) + 1
-
-
-def _least_unit(mesh: _Mesh) -> float:
-    """The largest second difference, or a small number that does no harm to the error law where there is none."""
-    regularity = mesh.target.regularity
-    span = float(np.abs(mesh.values).max())
-    floor = max(span, 1.0) * 2.0**-40
-    if regularity.radius:
-        floor = max(floor, regularity.radius * mesh.spacing**regularity.smoothness / 64.0)
-    return max(mesh.bend, floor)
 
 
 def cell_codes(target: Target, cells: int, steps: int, n_digits: int) -> CellCodes:
@@ -143,13 +140,13 @@ def cell_codes(target: Target, cells: int, steps: int, n_digits: int) -> CellCod
     :mod:`approxrates.constructions.deep_slopes`. It takes target values to be good to ``2^-46`` of their size and of
     the slope. Without a radius it covers the samples only.
     """
-    mesh = _Mesh(target, cells, steps, n_digits)
+    mesh = CellMesh(target, cells, steps, n_digits)
     return min((_codes(mesh, factor) for factor in SCALES), key=lambda codes: codes.bound)
 
 
-def _codes(mesh: _Mesh, factor: float) -> CellCodes:
+def _codes(mesh: CellMesh, factor: float) -> CellCodes:
     """Codes with a given scale."""
-    wanted = factor * _least_unit(mesh)
+    wanted = factor * mesh.unit(2)
     scale = nearest(wanted, math.frexp(wanted)[1] - 12)
     unit = float(scale)
     quantum = math.frexp(unit)[1] - 10
@@ -173,7 +170,7 @@ def _codes(mesh: _Mesh, factor: float) -> CellCodes:
 
 
 def _bound(
-    mesh: _Mesh,
+    mesh: CellMesh,
     unit: float,
     held: Floats,
     samples: Floats,
