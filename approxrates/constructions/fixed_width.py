@@ -46,9 +46,7 @@ W`` the error ``(N M)^-r`` is ``W^(-2r)``. No logarithm is lost for ``r <= 1``. 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -62,7 +60,8 @@ from approxrates.constructions.gadgets.floors import floor_chain
 from approxrates.constructions.gadgets.sawtooth import tent_chain
 from approxrates.constructions.gadgets.tables import Table, select, serial_bank
 from approxrates.constructions.graph import Affine, Graph, combination
-from approxrates.layers import HALF, ZERO, Dyadic, SparseLayer
+from approxrates.constructions.narrow import fully_connected
+from approxrates.layers import HALF, ZERO, Dyadic
 from approxrates.network import Network
 from approxrates.target import Target
 
@@ -107,9 +106,9 @@ def build(
     """The fully connected network of constant width; every scalar is a parameter, so ``n_params = n_params_dense``.
 
     ``provenance["bound"]`` covers every cell and every ramp: an upper bound of the walks' error on whole cells (proven
-    by bisection where the target declares an interpolation gap or a Hölder constant, else the largest sampled error:
-    ``provenance["bound_is"]`` says which), the rounding of values, and in ramps ``s (tau + 2^-8)`` plus the Hölder
-    constant times a ramp's width to the ``r``, where it is known.
+    by bisection where the target declares an interpolation gap or a Hölder constant; else the largest sampled error,
+    and ``provenance["bound_is_sampled"]`` is true), the rounding of values, and in ramps ``s (tau + 2^-8)`` plus the
+    Hölder constant times a ramp's width to the ``r``, where it is known.
 
     Args:
         target: What is approximated; ``dim`` 1. Smoothness above 1 is made use of only up to 1.
@@ -148,7 +147,7 @@ def build(
         "n_params": n_params,
         "target": dict(target.parameters),
         "bound": max(inside, ramps) + rounding,
-        "bound_is": "proven" if math.isfinite(proven) else "sampled",
+        "bound_is_sampled": not math.isfinite(proven),
         "mesh": {
             "cells": plan.cells,
             "steps": plan.steps,
@@ -158,26 +157,6 @@ def build(
         },
     }
     return Network(fully_connected(network.layers, plan.width), provenance)
-
-
-def fully_connected(layers: Sequence[Any], width: int) -> tuple[SparseLayer, ...]:
-    """Layers of exactly ``width`` units that read all units below; what was not there is a weight of value 0."""
-    full = []
-    n_in = layers[0].n_in
-    for k, layer in enumerate(layers):
-        last = k == len(layers) - 1
-        n_out = layer.n_out if last else width
-        spare = n_out - layer.n_out
-        rows = []
-        for row in (*layer.rows, *[()] * spare):
-            values = dict(row)
-            rows.append(tuple((source, values.get(source, ZERO)) for source in range(n_in)))
-        bias = [ZERO if b is None else b for b in (*layer.bias, *[None] * spare)]
-        codes = (*layer.activations, *["relu"] * spare)
-        labels = (*layer.labels, *["spare"] * spare)
-        full.append(SparseLayer(n_in, tuple(rows), tuple(bias), codes, labels))
-        n_in = n_out
-    return tuple(full)
 
 
 def _graph(plan: Plan, coding: Coding) -> tuple[Graph, Affine]:
@@ -282,6 +261,18 @@ def depth(provenance: Settings) -> int:
     return _of(provenance).depth
 
 
+def constant(target: Target) -> float:
+    """``5.5 C``, ``C`` the Hölder constant; infinite if none is declared.
+
+    With ``s = 4 C h^r`` a walk that always steps towards the target is off by at most ``3 s / 4`` at nodes: a step is
+    between ``s/4`` and ``s/2``, the target moves by at most ``s/4``. Half a step from a node adds ``s/4`` for the walk
+    and as much for the target, ``5 C h^r`` in all; the rest is for last bits and ramps. The beam search that replaces
+    this walk is not proven to be better: ``bound`` says what it reached.
+    """
+    radius = target.regularity.radius
+    return math.inf if radius is None else 5.5 * float(radius)
+
+
 def _of(provenance: Settings) -> Plan:
     """The sizes of a network."""
     return Plan(int(provenance["cells"]), int(provenance["steps"]), int(provenance["width"]))
@@ -302,6 +293,6 @@ THEOREM = Theorem(
     count=count,
     depth=depth,
     size=lambda provenance: float(provenance["cells"] * provenance["steps"]),
-    constant=lambda target: 5.0 * target.regularity.radius if target.regularity.radius is not None else math.inf,
+    constant=constant,
     order=1.0,
 )

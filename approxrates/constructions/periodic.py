@@ -77,9 +77,9 @@ def build(
     ``provenance["bound"]`` covers every cell of both copies: the largest deviation of the copies from the target at
     sampled points (2^10 spacings in a cell, fewer above 2^20 in all, but at least 4), the rounding of digits, and what
     can happen between the points: the proven ``interpolation_gap`` of the target, or the Hölder remainder ``radius
-    (spacing/2)^r`` (``r <= 1``) or ``radius spacing^r / 2``, and the bend of the sines. ``provenance["bound_is"]`` is
-    ``"proven"`` in these cases, up to float64 rounding of the target's values and of the phases (1e-14 of the range),
-    and ``"sampled"`` if the target declares neither.
+    (spacing/2)^r`` (``r <= 1``) or ``radius spacing^r / 2``, and the bend of the sines. This is proven up to
+    float64 rounding of the target's values and of the phases (1e-14 of the range); for targets that declare neither,
+    ``provenance["bound_is_sampled"]`` is true and nothing is added for what is between the points.
 
     Args:
         target: What is approximated; ``dim`` 1.
@@ -120,7 +120,7 @@ def build(
         "n_params": n_params,
         "target": dict(target.parameters),
         "bound": plan.bound,
-        "bound_is": plan.bound_is,
+        "bound_is_sampled": plan.sampled,
         "mesh": {"cells": 2**k, "steps": 1, "dead": [0, 1], "reflected": False, "ramp": k + 3},
     }
     return _network(plan, k, provenance)

@@ -32,7 +32,7 @@ class Phases:
         middle: ``mid``.
         turn: ``k``, turns of the phase over one cell; None for one read-out.
         bound: Bound on the sup error.
-        bound_is: Whether it is ``"proven"`` or ``"sampled"``.
+        sampled: Whether nothing is known of the target between samples.
     """
 
     words: tuple[tuple[Dyadic, ...], ...]
@@ -41,7 +41,7 @@ class Phases:
     middle: Dyadic
     turn: Dyadic | None
     bound: float
-    bound_is: str
+    sampled: bool
 
 
 def encode_phases(target: Target, k: int, readouts: int, digits: int | None) -> Phases:
@@ -58,8 +58,8 @@ def encode_phases(target: Target, k: int, readouts: int, digits: int | None) -> 
         phases, turn = [_step_phases(c, float(centre), float(amplitude)) for c in copies], None
     else:
         phases, amplitude, turn = _sloped_phases(copies, float(centre), amplitude, k)
-    between, bound_is = _between(target, 1.0 / (n * per))
-    rough = max(_misfit(c, p, centre, amplitude, turn) for c, p in zip(copies, phases, strict=True)) + between
+    between = _between(target, 1.0 / (n * per))
+    rough = max(_misfit(c, p, centre, amplitude, turn) for c, p in zip(copies, phases, strict=True)) + (between or 0.0)
     if digits is None:
         wanted = rough / 16 / (math.pi * readouts * float(amplitude))
         digits = min(MOST_DIGITS, max(4, math.ceil(-math.log2(wanted)) if wanted > 0 else MOST_DIGITS))
@@ -67,7 +67,7 @@ def encode_phases(target: Target, k: int, readouts: int, digits: int | None) -> 
     rounding = 2 * math.pi * float(amplitude) * readouts * 2.0 ** -(digits + 1) * (1 + 2.0 ** (1 - digits))
     words = tuple(tuple(_word(entry, digits) for entry in copy) for copy in whole)
     bend = 0.0 if turn is None else (math.tau * float(turn)) ** 2 * 2 * float(amplitude) / (8.0 * per * per)
-    return Phases(words, digits, amplitude, centre, turn, rough + rounding + bend, bound_is)
+    return Phases(words, digits, amplitude, centre, turn, rough + rounding + bend, between is None)
 
 
 @dataclass(frozen=True)
@@ -153,16 +153,16 @@ def _misfit(cells: _Cells, phases: list[Array], centre: Dyadic, amplitude: Dyadi
     return float(off[cells.used].max())
 
 
-def _between(target: Target, spacing: float) -> tuple[float, str]:
-    """How far the target can be from its linear interpolant at samples, and whether that is proven."""
+def _between(target: Target, spacing: float) -> float | None:
+    """How far the target can be from its linear interpolant at samples; None if nothing is declared."""
     r, radius = target.regularity.smoothness, target.regularity.radius
     if target.interpolation_gap is not None and target.base == 2:
-        return float(target.interpolation_gap(round(-math.log2(spacing)))), "proven"
+        return float(target.interpolation_gap(round(-math.log2(spacing))))
     if radius is not None and r <= 1.0:
-        return radius * math.pow(spacing / 2, r), "proven"
+        return radius * math.pow(spacing / 2, r)
     if radius is not None and r <= 2.0:
-        return radius * math.pow(spacing, r) / 2, "proven"
-    return 0.0, "sampled"
+        return radius * math.pow(spacing, r) / 2
+    return None
 
 
 def _digits(theta: Array, digits: int) -> NDArray[np.int64]:
