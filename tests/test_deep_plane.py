@@ -5,15 +5,17 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+import approxrates as ar
 from approxrates.arithmetic.columns import evaluate_columns
 from approxrates.constructions import deep_plane
 from approxrates.constructions.deep_plane import THEOREM, Plan, build, count, depth
-from approxrates.constructions.encoders import plane
+from approxrates.constructions.encoders import plane, plane_cells
 from approxrates.constructions.graph import Graph
 from approxrates.generators.faber_tree import faber_tree
 from approxrates.layers import Dyadic
 
 EXPONENT = 40
+THRESHOLDS = np.array([18.99, 19, 19.01, 19.5, 19.99, 20, 20.01, 20.5, 21, 21.01]) / 128
 
 
 def tree(seed=0, smoothness=0.5):
@@ -27,7 +29,9 @@ def plan_of(network):
 def near_lines(plan, rng, n):
     """Coordinates on and beside the grid lines of all three networks: in ramps, at the ends of clips, at corners."""
     fine = plan.cells * plan.steps
-    offsets = np.array([0.0, 1e-9, 2.0**-9, 2.0**-8, 2.0**-7, 0.99 * 2.0**-6, 2.0**-6, 1.01 * 2.0**-6, 1 / 32, 1 / 16])
+    offsets = np.array(
+        [0.0, 1e-9, 2.0**-9, 2.0**-8, 2.0**-7, 0.99 * 2.0**-6, 2.0**-6, 1.01 * 2.0**-6, 1 / 32, *THRESHOLDS]
+    )
     positions = rng.integers(0, fine + 1, n) + rng.choice(offsets, n) * rng.choice([-1, -1, 1], n)
     grids = list(plan.grids())
     shifts = np.array([grid.shift for grid in grids])
@@ -120,7 +124,7 @@ def test_at_cell_centres_the_output_lies_between_the_walks_of_the_encoder():
             cell = np.floor(place).astype(int)
             coarse, fine = np.divmod(cell, plan.steps)
             y = fine[1] * plan.steps + (fine[0] if fine[1] % 2 == 0 else plan.steps - 1 - fine[0])
-            if np.abs(place - np.rint(place)).min() > 1 / 64:
+            if np.abs(place - np.rint(place)).min() > 19 / 128:
                 walk = walked(walks.digits[coarse[0] * plan.cells + coarse[1]], plan.leads, int(y))
                 candidates.append(low + scale * float(walk))
         assert min(candidates) - 1e-9 <= output <= max(candidates) + 1e-9
@@ -176,9 +180,108 @@ def good_range(plan, walks, points):
     for grid in plan.grids():
         place = points * grid.stretch + grid.shift
         cell = np.floor(place).astype(int)
-        good = ((np.ceil(place) - place > 1 / 64) | (place == cell)).all(axis=1)
+        good = (np.abs(place - np.rint(place)) > 19 / 128 - 1e-9).all(axis=1)
         coarse, fine = np.divmod(cell, plan.steps)
         y = fine[:, 1] * plan.steps + np.where(fine[:, 1] % 2 == 0, fine[:, 0], plan.steps - 1 - fine[:, 0])
         value = walks.path[coarse[:, 0] * plan.cells + coarse[:, 1], y]
         low, high = np.where(good, np.minimum(low, value), low), np.where(good, np.maximum(high, value), high)
     return low, high
+
+
+@pytest.mark.parametrize("limit", [600, 1500, 2600])
+def test_the_largest_network_under_a_limit_is_returned(limit):
+    target = tree()
+    network = ar.construct(THEOREM.name, target, n_params=limit, beam=2)
+    assert network.n_params <= limit
+    size = THEOREM.size(network.provenance)
+    span, holder = deep_plane._span(target), deep_plane._holder(target)
+    for cells in range(2, 24):
+        for steps in range(2, 10):
+            if cells * steps > size:
+                leads = deep_plane._leads(cells, steps, span, holder)
+                assert min(count(vars(Plan(cells, steps, words, leads))) for words in (1, 2, 4, 8)) > limit
+
+
+def test_exponent_is_a_depth_knob():
+    depths = [build(tree(), n_params=2500, exponent=a, beam=2).depth for a in (0.0, 0.75, 1.0)]
+    assert depths == sorted(depths)
+    assert depths[0] < depths[1]
+    small, large = (build(tree(), n_params=limit, exponent=0.6, beam=2).provenance for limit in (1200, 4000))
+    assert large["steps"] / small["steps"] == pytest.approx((4000 / 1200) ** 0.3, abs=0.35)
+
+
+def test_building_is_deterministic():
+    first, second = (build(tree(4), cells=5, steps=3) for _ in range(2))
+    assert first.provenance == second.provenance
+    assert [layer.rows for layer in first.layers] == [layer.rows for layer in second.layers]
+    assert [layer.bias for layer in first.layers] == [layer.bias for layer in second.layers]
+
+
+def test_targets_without_enclosures_have_a_bound_by_the_holder_constant():
+    regularity = ar.Regularity(smoothness=1.0, dim=2, radius=1.0)
+    target = ar.Target.from_callable(lambda x: np.abs(x[:, 0] - 0.3) - 0.5, regularity, name="fold")
+    network = build(target, cells=6, steps=4)
+    points = adversarial(plan_of(network), 3000)
+    errors = np.abs(values(network, points) - target(points * 2.0**-EXPONENT))
+    assert errors.max() <= network.provenance["bound"] <= deep_plane.constant(target) / 24
+
+
+def test_a_greedy_walk_stays_within_three_quarters():
+    rng = np.random.default_rng(5)
+    middle = 40.0 + np.cumsum(rng.choice([-0.25, 0.25, 0.1, -0.24], (200, 64)), axis=1)
+    walks = plane.follow(middle, middle, 7, 1, greedy=True)
+    assert np.abs(walks.path - middle).max() <= 0.75 + 1e-12
+    beamed = plane.follow(middle, middle, 7, 16)
+    assert np.abs(beamed.path - middle).max(axis=1).mean() < 0.5 * np.abs(walks.path - middle).max(axis=1).mean() + 0.2
+
+
+def test_proven_ranges_hold_and_are_close():
+    target = tree(2)
+    grid = plane_cells.Grid(3, 4, 11.1, 0.375, 0.15)
+    constants = np.zeros((12, 12))
+    low, high = plane_cells.sampled_ranges(target, grid, parts=24)
+    sampled = float(np.maximum(-low, high).max())
+    proven = plane_cells.constants_error(target, [grid], [constants], sampled, np.inf)
+    assert sampled <= proven <= 1.1 * sampled
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({}, ValueError),
+        ({"n_params": 100}, ValueError),
+        ({"cells": 4}, ValueError),
+        ({"steps": 4}, ValueError),
+        ({"cells": 4, "steps": 1}, ValueError),
+        ({"cells": 4, "steps": 2, "words": 3}, ValueError),
+        ({"cells": 4000, "steps": 20}, ValueError),
+        ({"n_params": 1000, "exponent": 1.5}, ValueError),
+        ({"n_params": 1000.0}, TypeError),
+    ],
+)
+def test_bad_sizes_are_told(options, error):
+    with pytest.raises(error, match=r"must be|needs"):
+        build(tree(), **options)
+
+
+@pytest.mark.parametrize(("smoothness", "radius"), [(1.5, 1.0), (0.5, None), (0.5, 0.0)])
+def test_targets_that_do_not_fit_are_refused(smoothness, radius):
+    regularity = ar.Regularity(smoothness=smoothness, dim=2, radius=radius)
+    target = ar.Target.from_callable(lambda x: 0.0 * x[:, 0], regularity, name="none")
+    with pytest.raises(ValueError, match=r"must be at most 1|known Hölder constant"):
+        build(target, cells=4, steps=2)
+
+
+@pytest.mark.slow
+def test_figures_at_size():
+    """W <= 29,500 below .115, and the error law over one and a half decades of weights."""
+    target = tree()
+    constants = []
+    for limit in (900, 4000, 8604, 29500):
+        network = build(target, n_params=limit)
+        points = adversarial(plan_of(network), 40000)
+        error = np.abs(values(network, points) - target(points * 2.0**-EXPONENT)).max()
+        assert error <= network.provenance["bound"]
+        constants.append(error * np.sqrt(THEOREM.size(network.provenance)))
+    assert error <= 0.115
+    assert max(constants[1:]) <= 1.4 * min(constants[1:])

@@ -13,36 +13,38 @@ cell. The word is unfolded digit by digit, far end of the path first::
 and the network's value is ``V = walk - y/2 + start``, in units of the scale s: a constant in each fine cell.
 
 *What the shifts are for.* A digit is right except on a ramp, 1/64 of a fine cell to the left of a grid line. Let F_k be
-the position in fine cells of network k (A, B, C; shifts 1/8, 3/8, 5/8, each off by at most 1/512), and ``d_k`` the
-distance of the point to the nearest grid line of k, in either coordinate. Then V_k is a *good* value, that is, the
-value of the walk of k in a cell of k which the point is in, whenever ``d_k > 1/64``. With ``clip(v, T)`` cutting v to
-``[-T, T]``, ``T_A = relu(2 G d_A - G/16)`` and ``T_AB = relu(2 G d_A - G/8) + relu(2 G d_B - G/8)`` the output is ::
+the position in fine cells of network k (A, B, C; shifts 1/8, 1/8 + 1/3, 1/8 + 2/3, each off by at most 1/512), and
+``d_k`` the distance of the point to the nearest grid line of k, in either coordinate. If ``d_k > 1/64`` then V_k is the
+value of the walk of k in the cell of k that holds the point; call it *good* if even ``d_k > p``. With ``p = 19/128``,
+``q = 20/128``, ``clip(v, T)`` cutting v to ``[-T, T]``, ``T_A = relu(2 G (d_A - p))`` and
+``T_AB = relu(2 G (d_A - q)) + relu(2 G (d_B - q))`` the output is ::
 
     o2 = V_B + clip(V_A - V_B, T_A)        o3 = V_C + clip(o2 - V_C, T_AB)
 
-**Claim.** o3 lies between two good values (or is one), at every point of the square; so ``|f - s o3|`` is at most the
-largest distance of f from a good value. *Proof.* All values, garbage included, lie within R of each other: by
-induction ``0 <= z <= 1``, so ``0 <= walk + start <= M^2 + 2^leads - 2`` and ``0 <= y <= M^2 + 2 M``. G is 16 R or more.
-A line of A and a line of B in one coordinate are at least ``1/4 - 1/256`` apart, those of B and C too, those of A and C
-``1/2 - 1/256``. Clipping moves a value only towards V_B or V_C: o2 lies between V_A and V_B, o3 between o2 and V_C.
+**Claim.** At every point of the square o3 lies between two good values, or is one. So ``|f - s o3|`` is at most the
+largest distance of f from a walk on the inner parts ``[p, 1 - p]^2`` of fine cells: cells seem 45/64 as wide as they
+are. *Proof.* All values, garbage included, lie within R of each other: by induction ``0 <= z <= 1``, so the walk with
+its start value is between 0 and ``M^2 + 2^leads - 2``, and ``0 <= y <= M^2 + 2 M``. G is 64 R or more, so a limit is at
+least R where its distance is 1/128 beyond p or q; note ``q + 1/128 = 21/128``. Clipping moves towards V_B or V_C only:
+o2 lies between V_A and V_B, o3 between o2 and V_C. In one coordinate lines of two networks are at least
+``1/3 - 1/256`` apart, which is more than ``2 * 21/128``.
 
-1. *d_C <= 1/64.* Call the coordinate that shows it the first; in it the lines of A and B are more than ``1/4 - 1/256 -
-   1/64 > 1/5`` away, so a line of A or of B nearer than that is one of the second coordinate, and not both are nearer
-   than 1/10. So ``d_A`` or ``d_B`` is at least 1/10 and ``T_AB >= G/5 - G/8 > G/16 >= R``: o3 = o2. If ``d_A <= 1/32``
-   then T_A = 0, o2 = V_B, and ``d_B > 1/10``: good. Else V_A is good, and V_B too if ``d_B > 1/64``: o2 is between good
-   values. If ``d_B <= 1/64`` then ``d_A >= 1/10`` and ``T_A >= G/5 - G/16 > R``: o2 = V_A, good.
-2. *d_C > 1/64*, so V_C is good; it remains that o2 is between good values, or T_AB = 0. If ``d_A <= 1/32``: T_A = 0,
-   o2 = V_B, good unless ``d_B <= 1/64``, and then T_AB = 0. If ``d_A > 1/32``, V_A is good; if V_B is not, ``d_B <=
-   1/64``, and either ``d_A < 1/16``, where T_AB = 0, or ``T_A >= G/8 - G/16 >= R`` and o2 = V_A. ∎
+1. *d_A >= 21/128.* Then T_A and T_AB are at least R: o3 = o2 = V_A, which is good.
+2. *d_A < 21/128 <= d_B.* T_AB is at least R, o3 = o2, and V_B is good. If ``d_A <= p`` then T_A = 0 and o2 = V_B; else
+   V_A is good too, and o2 is between the two.
+3. *d_A, d_B < 21/128.* The line of A and the line of B that are near belong to different coordinates, because lines
+   in one coordinate are further apart. So in each coordinate a line of A or B is within 21/128, and those of C are at
+   least ``1/3 - 1/256 - 21/128 > p`` away: V_C is good. If ``d_A, d_B <= q``, T_AB = 0 and o3 = V_C. Else o2 is between
+   good values: if ``d_A > q``, T_A is at least R and o2 = V_A is good; if ``d_A <= q < d_B``, V_B is good, and V_A is or
+   does not count (T_A = 0), as in 2. ∎
 
-*Border.* F_k runs over ``[k/8, N M - 1/9]`` (k = 1, 3, 5): the lines 0 and N M are never reached, every index exists.
+*Border.* F_k runs over ``[1/9, N M - 1/13]``: the lines 0 and N M are never reached, and every index exists.
 
-*Error.* A fine cell has side ``h = 1/stretch`` with ``stretch = N M - 3/4`` up to 1/256, and the distance of f from the
-walk bounds the error: see :mod:`approxrates.constructions.encoders.plane`. With the Hölder constant L the middle values
-of neighbouring cells differ by at most ``L h^r``; a walk of scale ``4 L h^r`` stays within 3/4 of a scale of them, and
-f within ``L (sqrt(2) h)^r``: ``error_sup <= (3 + 2^(r/2)) L h^r``. The beam search does much better; where it should
-not, the walk of the proof is taken, so that the bound holds always. What really counts is the oscillation of f over a
-fine cell: half of it is lost by any network that is constant there.
+*Error.* A fine cell has side ``h = 1/stretch`` with ``stretch = N M - 7/8`` up to 1/256. With the Hölder constant L the
+middle values of neighbouring inner parts differ by at most ``L h^r``; a walk of scale ``4 L h^r`` stays within 3/4 of a
+scale of them (:mod:`approxrates.constructions.encoders.plane`), and f within ``L (sqrt(2) 45/64 h)^r <= L h^r``:
+``error_sup <= 4 L h^r``. The beam search does much better; where it should not, the walk of the proof is taken, so that
+the bound holds always. What really counts is the oscillation of f over an inner part: half of it is lost by any walk.
 
 *Count.* About ``33 M^2`` for the digits, ``3 (1 + 2 / words) N^2`` for the tables, ``O(log N M)`` for everything else;
 exactly, see :func:`count`. Depth ``M^2 + O(log N M)``. A code word has ``2 (M^2 + leads)`` bits.
@@ -56,6 +58,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -74,7 +77,8 @@ from approxrates.layers import HALF, Dyadic, nearest
 from approxrates.network import Network
 from approxrates.target import Target
 
-_SHIFTS = (1, 3, 5)  # eighths of a fine cell
+_SHIFTS = (Fraction(3, 24), Fraction(11, 24), Fraction(19, 24))  # in fine cells
+_INNER, _SHARED = Dyadic(19, -7), Dyadic(5, -5)  # p and q above
 _RAMP = 6  # ramps are 2^-6 of a fine cell wide
 _FINEST_SCALE = 16.0  # the scale is at least L (N M)^-r / 16, which fixes the number of leading digits
 _MAX_FINE = 4096  # fine cells per axis: beyond it the encoder's arrays take gigabytes
@@ -118,19 +122,19 @@ class Plan:
     def frame(self) -> tuple[Dyadic, list[Dyadic]]:
         """Position in coarse cells as ``stretch x + shift``: the stretch, and the shift of each network."""
         below = self.bits[1] + 8
-        stretch = Dyadic(((4 * self.cells * self.steps - 3) << below) // (4 * self.steps), -below)
-        return stretch, [nearest(k / (8 * self.steps), -below) for k in _SHIFTS]
+        stretch = Dyadic(((8 * self.cells * self.steps - 7) << below) // (8 * self.steps), -below)
+        return stretch, [nearest(shift / self.steps, -below) for shift in _SHIFTS]
 
     def grids(self) -> Iterator[Grid]:
         """The three grids of fine cells."""
         stretch, shifts = self.frame()
         for shift in shifts:
-            yield Grid(self.cells, self.steps, float(stretch * self.steps), float(shift * self.steps))
+            yield Grid(self.cells, self.steps, float(stretch * self.steps), float(shift * self.steps), float(_INNER))
 
     def gate(self) -> Dyadic:
-        """G of the module's proof: a power of two, at least 16 times the range of all values."""
+        """G of the module's proof: a power of two, at least 64 times the range of all values."""
         reach = 3 * self.steps**2 // 2 + self.steps + 2**self.leads
-        return Dyadic(16 << reach.bit_length())
+        return Dyadic(64 << reach.bit_length())
 
 
 def _start(graph: Graph, x: Affine, y: Affine, plan: Plan, table: list[Dyadic]) -> tuple[Affine, Affine]:
@@ -188,8 +192,8 @@ def _limits(graph: Graph, plan: Plan, positions: list[tuple[Affine, ...]]) -> tu
         for position in positions:
             first, second = (tent_chain(graph, axis >> plan.waves, plan.waves + 1, start) for axis in position)
             twice.append(graph.relu(first) - graph.relu(first - second))
-        far, further = (graph.relu(distance * gate - (gate >> 3)) for distance in twice)
-        return graph.relu(twice[0] * gate - (gate >> 4)), graph.relu(far + further)
+        far, further = (graph.relu(distance * gate - (gate * _SHARED << 1)) for distance in twice)
+        return graph.relu(twice[0] * gate - (gate * _INNER << 1)), graph.relu(far + further)
 
 
 def network_of(
@@ -233,12 +237,12 @@ def depth(sizes: Settings) -> int:
 
 
 def constant(target: Target) -> float:
-    """``c`` with ``error_sup <= c (N M)^-r`` at every size: ``(3 + 2^(r/2)) L (4 / 3.24)^r``; ``N M >= 4``.
+    """``c`` with ``error_sup <= c (N M)^-r`` at every size: ``4 L (4 / 3.12)^r``.
 
-    A fine cell has side ``1 / (N M - 0.76)`` at most, which is ``4 / (3.24 N M)`` at most.
+    A fine cell has side ``1 / (N M - 0.88)`` at most, and ``N M >= 4``.
     """
     r, radius = _holder(target)
-    return (3.0 + math.pow(2.0, r / 2)) * radius * math.pow(4.0 / 3.24, r) * (1.0 + 1e-9)
+    return 4.0 * radius * math.pow(4.0 / 3.12, r) * (1.0 + 1e-9)
 
 
 def _holder(target: Target) -> tuple[float, float]:

@@ -163,7 +163,7 @@ def encode_plane(
         least: Smallest scale.
         beam: As for :func:`follow`.
     """
-    steps, side = grids[0].n_fine, 1.0 / grids[0].stretch
+    steps, side = grids[0].n_fine, (1.0 - 2.0 * grids[0].inner) / grids[0].stretch
     swing = float(target.regularity.radius or 0.0) * (math.sqrt(2.0) * side) ** target.regularity.smoothness
     ranges = [(on_path(low, steps), on_path(high, steps)) for low, high in (sampled_ranges(target, g) for g in grids)]
     jump = max(float(np.abs(np.diff(low + high, axis=1)).max()) / 2 for low, high in ranges)

@@ -27,24 +27,29 @@ _CLOSE = 1.03  # a proven error this close to the sampled one is good enough
 
 @dataclass(frozen=True)
 class Grid:
-    """Fine cells of one network: cell ``i`` of an axis is ``[i - shift, i + 1 - shift] / stretch``, cut at 0 and 1.
+    """Fine cells of one network: of cell i of an axis ``[i + inner - shift, i + 1 - inner - shift] / stretch`` counts.
+
+    What lies outside of ``[0, 1]`` is moved to its border.
 
     Attributes:
         n_coarse: Coarse cells per axis, N.
         n_fine: Fine cells per axis of a coarse cell, M.
         stretch: Fine cells per unit length.
         shift: Offset, in fine cells.
+        inner: Margin of a cell that does not count, in fine cells.
     """
 
     n_coarse: int
     n_fine: int
     stretch: float
     shift: float
+    inner: float
 
-    def borders(self, parts: int) -> Array:
-        """Positions of cell borders and of ``parts - 1`` points between them, shape ``(N M parts + 1,)``."""
-        places = np.arange(self.n_coarse * self.n_fine * parts + 1) / parts
-        return np.clip((places - self.shift) / self.stretch, 0.0, 1.0)
+    def places(self, parts: int) -> Array:
+        """Both ends of what counts of each cell and ``parts - 1`` points between them, ``(N M, parts + 1)``."""
+        within = self.inner + (1.0 - 2.0 * self.inner) * np.arange(parts + 1) / parts
+        cells = np.arange(self.n_coarse * self.n_fine)
+        return np.clip((cells[:, None] + within - self.shift) / self.stretch, 0.0, 1.0)
 
 
 def snake(n_fine: int) -> NDArray[np.int64]:
@@ -70,30 +75,18 @@ def off_path(values: Array, n_fine: int) -> Array:
     return blocks.reshape(n_coarse, n_coarse, n_fine, n_fine).transpose(0, 2, 1, 3).reshape(side, side)
 
 
-def sampled_ranges(target: Target, grid: Grid, parts: int = 3) -> tuple[Array, Array]:
-    """Least and greatest value at ``(parts + 1)^2`` points of each fine cell, borders included; two ``(N M, N M)``."""
-    axis = grid.borders(parts)
-    n_cells = (len(axis) - 1) // parts
+def sampled_ranges(target: Target, grid: Grid, parts: int = 2) -> tuple[Array, Array]:
+    """Least and greatest value at ``(parts + 1)^2`` points of each fine cell, corners included; two ``(N M, N M)``."""
+    places = grid.places(parts)
+    n_cells, each = places.shape
     low, high = np.empty((n_cells, n_cells)), np.empty((n_cells, n_cells))
-    rows = max(1, 200_000 // (parts * len(axis)))
+    rows = max(1, _CHUNK // (each * places.size))
     for first in range(0, n_cells, rows):
-        last = min(n_cells, first + rows)
-        lines = axis[first * parts : last * parts + 1]
-        points = np.stack(np.meshgrid(lines, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-        values = target.evaluate(points).reshape(len(lines), len(axis))
-        low[first:last] = _blocks(values, parts, np.minimum)
-        high[first:last] = _blocks(values, parts, np.maximum)
+        lines = places[first : first + rows].ravel()
+        points = np.stack(np.meshgrid(lines, places.ravel(), indexing="ij"), axis=-1).reshape(-1, 2)
+        values = target.evaluate(points).reshape(-1, each, n_cells, each)
+        low[first : first + rows], high[first : first + rows] = values.min(axis=(1, 3)), values.max(axis=(1, 3))
     return low, high
-
-
-def _blocks(values: Array, parts: int, best: np.ufunc) -> Array:
-    """Minimum or maximum over blocks of ``(parts + 1)^2`` neighbouring samples that share their borders."""
-    for _ in range(2):
-        merged = values[:-1:parts]
-        for k in range(1, parts + 1):
-            merged = best(merged, values[k::parts][: len(merged)])
-        values = merged.T
-    return values
 
 
 def constants_error(
@@ -151,9 +144,9 @@ def _enclosed(target: Target, level: int, squares: NDArray[np.int64]) -> tuple[A
 
 def _met(grid: Grid, level: int) -> tuple[Places, Places]:
     """The dyadic intervals ``first <= j < stop`` that each cell of an axis meets, rounding allowed for."""
-    places = grid.borders(1) * 2.0**level
-    first = np.clip(np.floor(places[:-1] - _WIDEN), 0, 2**level - 1).astype(np.intp)
-    return first, np.clip(np.ceil(places[1:] + _WIDEN), first + 1, 2**level).astype(np.intp)
+    ends = grid.places(1) * 2.0**level
+    first = np.clip(np.floor(ends[:, 0] - _WIDEN), 0, 2**level - 1).astype(np.intp)
+    return first, np.clip(np.ceil(ends[:, 1] + _WIDEN), first + 1, 2**level).astype(np.intp)
 
 
 def _windows(values: Array, first: Places, stop: Places, best: np.ufunc) -> Array:
