@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ Integers = NDArray[Any]
 """Shape ``(2, k)``, int64 or Python integers."""
 Index = NDArray[np.intp]
 _FITS = 62
+_WORTH = 32  # zeros at the end of long integers that are worth a search
 _TINY = 1e-300
 """More than what underflow loses in one rounding."""
 
@@ -70,16 +71,15 @@ class Column:
 
 def rounded(ints: Integers, exponent: int) -> tuple[Array, Array]:
     """``ints * 2**exponent`` as float64, and a bound on the distance, the larger of the two ends."""
+    spare = 0.0
     if ints.dtype == object:
-        flat = []
-        for value in ints.ravel():
-            extra = max(0, abs(value).bit_length() - 62)
-            flat.append((value >> extra, exponent + extra))
-        mantissas = np.array([m for m, _ in flat], dtype=np.float64)
-        ends = np.ldexp(mantissas, np.clip([e for _, e in flat], -5000, 5000)).reshape(ints.shape)
-    else:
-        ends = np.ldexp(ints.astype(np.float64), max(-5000, min(5000, exponent)))
-    return ends, 4 * UNIT * np.abs(ends).max(axis=0) + _TINY
+        extra = max(0, max(ints.max(), -ints.min()).bit_length() - _FITS)
+        if extra:  # what is cut off is below the last of 62 bits of the largest
+            exponent += extra
+            spare = math.ldexp(1.0, max(-1000, min(1000, exponent)))
+            ints = (ints >> extra).astype(np.int64)
+    ends = np.ldexp(ints.astype(np.float64), max(-5000, min(5000, exponent)))
+    return ends, 4 * UNIT * np.abs(ends).max(axis=0) + spare + _TINY
 
 
 def exact_column(part: Partition, ints: Integers, exponent: int, sure: NDArray[np.bool_] | None = None) -> Column:
@@ -124,13 +124,18 @@ def combined_integers(
         if weight:
             own = column.objects if index is None else column.objects[:, index]
             long = long + own * (weight.mantissa << column.exponent + weight.exponent - exponent)
-    spare = reduce(lambda a, b: a | b, long.ravel().tolist(), 0)
-    zeros = (spare & -spare).bit_length() - 1 if spare else 0
-    if zeros > 0:
-        long, exponent = long >> zeros, exponent + zeros
-    if max(map(abs, long.ravel().tolist()), default=0) < 1 << _FITS:
+    if long.size and max(long.max(), -long.min()) < 1 << _FITS:
         return long.astype(np.int64), exponent
+    zeros = min((_trailing(value) for value in long.ravel()[:: 1 + long.size // 8].tolist()), default=0)
+    if zeros >= _WORTH:
+        zeros = min(map(_trailing, long.ravel().tolist()))
+        long, exponent = long >> zeros, exponent + zeros
     return long, exponent
+
+
+def _trailing(value: int) -> int:
+    """Zeros at the end of an integer; many for 0."""
+    return (value & -value).bit_length() - 1 if value else 1 << 20
 
 
 def _wrapped(value: int) -> int:

@@ -32,6 +32,8 @@ from approxrates.target import Target
 _CHUNK, _RAMP_CHUNK = 1 << 15, 1 << 10
 _ROUNDS, _RAMP_ROUNDS = 5, 3
 _PROBES = 2048
+_NARROW = 64
+"""Intervals so many times shorter than usual are taken for ramps: cutting at their bends leads to ever more of them."""
 _SMALL = 5e-4
 """Remainder of a chord, in units of the error, up to which it counts as straight."""
 _FAR = 2.0
@@ -159,6 +161,7 @@ class _Prover:
     def _straight(self) -> tuple[_Intervals, _Intervals]:
         """Intervals on which the network is straight but for a small remainder, and the others."""
         left, right = self.mesh[:-1], self.mesh[1:]
+        narrow = float(np.median(right - left)) / _NARROW
         done, stuck = [], []
         for step in range(_ROUNDS + 1):
             found = self._follow(left, right, self.small * 2.0**-10, self.small * 2.0**-6)
@@ -166,7 +169,7 @@ class _Prover:
             done.append(found.take(good))
             open_ = found.take(~good)
             width = open_.right - open_.left
-            cut = np.isfinite(open_.bend) & (width > 1)
+            cut = np.isfinite(open_.bend) & (width > max(1.0, narrow))
             if step == _ROUNDS or self.spent + 2 * int(cut.sum()) > self.most:
                 cut[:] = False
             stuck.append(open_.take(~cut))
@@ -188,8 +191,9 @@ class _Prover:
             np.where(better, everything.ends[1], values[1:]),
             np.where(better, everything.rem, rem[1:]),
         )
-        values = np.where(np.isfinite(values) & (rem < math.inf), values, 0.0)
         t = np.append(everything.left, ONE_UNIT) / ONE_UNIT
+        # Inside ramps the target stands in for the network: their bounds are found by themselves.
+        values = np.where(rem <= self.small, values, self.target(t))
         largest = float(straight.rem.max(initial=0.0))
         # An end value from the neighbour is within both remainders of the own one.
         return Pieces(t, values, 3.0 * largest + 8 * UNIT * float(np.abs(values).max()), n)

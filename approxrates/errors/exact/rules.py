@@ -11,6 +11,8 @@ of which only the size matters. Nothing is read from labels; the rules look for 
    one linear form, in which what both share has cancelled. With ``p = v + b``, ``q = v - b`` it lies between 0 and
    ``2 b``: a clipped value is at most ``b`` whatever ``v`` is. If ``D = p - q`` is within ``r`` of its chord, the pair
    is within ``r + max |chord| / 2`` of half that chord.
+   Likewise ``relu(p) + relu(q) = max(0, p, q, p + q)``, ``p + q`` one linear form: gates ``relu(a - s) + relu(b - (1 -
+   s))`` of a table stay within ``max(a, b, 1)`` while the bit ``s`` is somewhere between 0 and 1.
 3. *Substitution.* A unit whose pre-activation has a certain sign is that pre-activation or 0, and its row takes its
    place: then ``U + clip(V - U)`` is ``V`` while the clip is idle, and what is unknown of ``U`` cancels.
 
@@ -28,10 +30,10 @@ from numpy.typing import NDArray
 from approxrates.errors.base import UNIT, Array
 from approxrates.errors.exact.columns import Column
 from approxrates.errors.exact.engine import Strips
-from approxrates.errors.exact.prepared import Terms, added
+from approxrates.errors.exact.prepared import PreparedLayer, Terms, added
 from approxrates.layers import ONE, Dyadic
 
-_MOST_TERMS, _MOST_FORMS, _MOST_PATTERNS = 24, 12, 8
+_MOST_TERMS, _MOST_FORMS, _MOST_PATTERNS = 24, 2048, 8
 _LOOSE = 2.0**-30
 _UP = 1.0 + 2.0**-40
 Chord = tuple[Array, Array]
@@ -42,11 +44,12 @@ def tightened(strips: Strips, depth: int, unit: int, column: Column) -> Column:
     """A pre-activation with the best of what the rules give."""
     row, bias = strips.layers[depth].rows[unit], strips.layers[depth].bias[unit]
     loose = ~column.sure & ~(column.rem <= _LOOSE * np.abs(column.ends).max(axis=0))
-    if depth == 0 or not 2 <= len(row) <= _MOST_TERMS or not loose.any():
+    if depth == 0 or not 2 <= len(row) <= _MOST_FORMS or not loose.any():
         return column
     plain = expanded(column)
     best = _better(plain, _in_blocks(strips, depth, row, bias))
-    best = _better(best, _substituted(strips, depth, row, bias))
+    if len(row) <= _MOST_TERMS:
+        best = _better(best, _substituted(strips, depth, row, bias))
     index = column.part.index
     sure = column.sure[index]
     ends = np.where(sure, plain[0], best[0])
@@ -90,19 +93,20 @@ def _in_blocks(strips: Strips, depth: int, row: Terms, bias: Dyadic | None) -> C
     for members in forms.values():
         if 2 <= len(members) <= _MOST_FORMS:
             plain = _sum([_scaled(strips.units[s], w) for s, w in members], 0.0, strips.n)
-            chords.append(_better(plain, _one_form(strips, depth, members)))
+            chords.append(_one_form(strips, depth, members, plain))
         else:
             left += members
     while left:
         source, weight = left.pop()
         single = _scaled(strips.units[source], weight)
-        mate = next((k for k, (_, w) in enumerate(left) if w == -weight), None) if below.relu[source] else None
-        if mate is None or not below.relu[left[mate][0]]:
+        mate = _mate(below, source, weight, left) if len(row) <= _MOST_TERMS else None
+        if mate is None:
             chords.append(single)
             continue
-        other = left.pop(mate)
-        plain = _sum([single, _scaled(strips.units[other[0]], other[1])], 0.0, strips.n)
-        chords.append(_better(plain, _pair(strips, depth, source, other[0], weight)))
+        other, other_weight = left.pop(mate)
+        plain = _sum([single, _scaled(strips.units[other], other_weight)], 0.0, strips.n)
+        rule = _pair if other_weight == -weight else _gate
+        chords.append(_better(plain, rule(strips, depth, source, other, weight)))
     return _sum(chords, 0.0 if bias is None else float(bias), strips.n)
 
 
@@ -114,26 +118,54 @@ def _scaled(column: Column, weight: Dyadic) -> Chord:
     return scaled, (abs(factor) * rem + 4 * UNIT * np.abs(scaled).max(axis=0)) * _UP
 
 
-def _one_form(strips: Strips, depth: int, members: Sequence[tuple[int, Dyadic]]) -> Chord:
-    """Rule 1: the range of a function of one linear form, as a constant with a remainder."""
+def _mate(below: PreparedLayer, source: int, weight: Dyadic, left: Sequence[tuple[int, Dyadic]]) -> int | None:
+    """The place of a ReLU unit of opposite weight, or else of equal weight; None if there is none."""
+    if not below.relu[source]:
+        return None
+    for wanted in (-weight, weight):
+        for place in reversed(range(len(left))):
+            if left[place][1] == wanted and below.relu[left[place][0]]:
+                return place
+    return None
+
+
+def _one_form(strips: Strips, depth: int, members: Sequence[tuple[int, Dyadic]], plain: Chord) -> Chord:
+    """Rule 1: where it is better, the range of a function of one linear form, as a constant with a remainder."""
+    loose = np.flatnonzero(~(plain[1] <= _LOOSE * np.abs(plain[0]).max(axis=0)))
+    if not len(loose):
+        return plain
     below = strips.layers[depth - 1]
     factors = np.array([float(_shape(below.shape[s])[1]) for s, _ in members])
     biases = np.array([float(below.bias[s] or Dyadic(0)) for s, _ in members])
     weights = np.array([float(w) for _, w in members])
-    ends, rem = expanded(strips.pre[members[0][0]])
+    ends, rem = (whole[..., loose] for whole in expanded(strips.pre[members[0][0]]))
     slack = 8 * UNIT * (np.abs(ends).max(axis=0) + rem + abs(biases[0]))
     reach = np.stack([ends.min(axis=0) - rem - slack, ends.max(axis=0) + rem + slack])
     ranges = np.sort((reach - biases[0]) / factors[0], axis=0)
-    kinks = np.clip((-biases / factors)[:, None], ranges[0], ranges[1])
-    at = np.concatenate([ranges, kinks])
-    values = np.zeros_like(at)
-    for weight, factor, bias in zip(weights, factors, biases, strict=True):
-        values += weight * np.maximum(factor * at + bias, 0.0)
-    size = np.abs(at).max(axis=0) * np.abs(weights * factors).sum() + np.abs(weights * biases).sum()
+
+    def value(at: Array) -> Array:
+        total = np.zeros_like(at)
+        for weight, factor, bias in zip(weights, factors, biases, strict=True):
+            total += weight * np.maximum(factor * at + bias, 0.0)
+        return total
+
+    kinks = -biases / factors
+    values, at_kinks = value(ranges), value(kinks)
     least, most = values.min(axis=0), values.max(axis=0)
+    for kink, height in zip(kinks, at_kinks, strict=True):
+        inside = (ranges[0] <= kink) & (kink <= ranges[1])
+        least, most = (
+            np.where(inside, np.minimum(least, height), least),
+            np.where(inside, np.maximum(most, height), most),
+        )
+    # Kinks, where they are off by rounding, move values by as much as rounding in the sum does.
+    far = np.maximum(np.abs(ranges).max(axis=0), np.abs(kinks).max())
+    size = far * np.abs(weights * factors).sum() + np.abs(weights * biases).sum()
     middle = 0.5 * (least + most)
-    rem = (0.5 * (most - least) + 32 * len(members) * UNIT * size) * _UP
-    return np.stack([middle, middle]), rem
+    spread = (0.5 * (most - least) + 32 * len(members) * UNIT * size) * _UP
+    found_ends, found_rem = plain[0].copy(), np.full(strips.n, np.inf)
+    found_ends[:, loose], found_rem[loose] = middle, spread
+    return _better(plain, (found_ends, found_rem))
 
 
 def _shape(shape: tuple[Terms, Dyadic] | None) -> tuple[Terms, Dyadic]:
@@ -152,6 +184,21 @@ def _pair(strips: Strips, depth: int, plus: int, minus: int, weight: Dyadic) -> 
     halves = factor * ends
     spread = 2.0 * abs(factor) * rem + np.abs(halves).max(axis=0)
     return halves, (spread + 8 * UNIT * np.abs(halves).max(axis=0)) * _UP
+
+
+def _gate(strips: Strips, depth: int, one: int, other: int, weight: Dyadic) -> Chord:
+    """The second half of rule 2 for ``weight * (relu(p) + relu(q))``, as a constant with a remainder."""
+    below = strips.layers[depth - 1]
+    together = added([(below.rows[one], below.bias[one], ONE), (below.rows[other], below.bias[other], ONE)])
+    forms = [expanded(strips.formula(*together, strips.before, 0.0))]
+    forms += [expanded(strips.pre[unit]) for unit in (one, other)]
+    least, most = np.zeros(strips.n), np.zeros(strips.n)
+    for ends, rem in forms:
+        least = np.maximum(least, ends.min(axis=0) - rem)
+        most = np.maximum(most, ends.max(axis=0) + rem)
+    middle = 0.5 * float(weight) * (least + most)
+    spread = 0.5 * abs(float(weight)) * (most - least) + 8 * UNIT * np.abs(middle)
+    return np.stack([middle, middle]), spread * _UP
 
 
 def _substituted(strips: Strips, depth: int, row: Terms, bias: Dyadic | None) -> Chord:
