@@ -199,3 +199,18 @@ def test_a_full_disk_leaves_no_partial_weights(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         do(tmp_path, runs_of([tree(0)]))
     assert list((tmp_path / "weights").iterdir()) == []
+
+
+def test_bits_of_long_weights_are_stored_and_the_network_kept_is_the_one_measured(tmp_path):
+    target = tree()
+    made = spec.construct_spec(target, ar.Construction("yarotsky2020_deep_line", n_params=1000))
+    run = Run(spec.run_id(made), made)
+    do(tmp_path, [run])
+    network = ar.construct("yarotsky2020_deep_line", target, n_params=1000)
+    metrics = json.loads(json.dumps(store.read(tmp_path).rows[run.id]))["metrics"]
+    assert metrics["max_bits"] == network.max_bits > 53
+    assert metrics["total_bits"] == network.total_bits
+    assert metrics["error_sup_upper"] < 1
+    kept = ar.Network.load(tmp_path / "weights" / f"{run.id}.safetensors")
+    assert [layer.rows for layer in kept.layers] == [layer.rows for layer in network.layers]
+    assert (kept.provenance, kept.labels) == (network.provenance, network.labels)
