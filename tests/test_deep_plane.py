@@ -111,7 +111,7 @@ def test_at_cell_centres_the_output_lies_between_the_walks_of_the_encoder():
     plan = plan_of(network)
     r, radius = deep_plane._holder(target)
     coding = plane.encode_plane(
-        target, list(plan.grids()), plan.leads, deep_plane._span(target)[0], radius * 9**-r / 16, 16
+        target, list(plan.grids()), plan.leads, plane_cells.value_range(target)[0], radius * 9**-r / 16, 16
     )
     scale, low = float(coding.scale), float(coding.low)
     rng = np.random.default_rng(0)
@@ -194,7 +194,7 @@ def test_the_largest_network_under_a_limit_is_returned(limit):
     network = ar.construct(THEOREM.name, target, n_params=limit, beam=2)
     assert network.n_params <= limit
     size = THEOREM.size(network.provenance)
-    span, holder = deep_plane._span(target), deep_plane._holder(target)
+    span, holder = plane_cells.value_range(target), deep_plane._holder(target)
     for cells in range(2, 24):
         for steps in range(2, 10):
             if cells * steps > size:
@@ -206,8 +206,8 @@ def test_exponent_is_a_depth_knob():
     depths = [build(tree(), n_params=2500, exponent=a, beam=2).depth for a in (0.0, 0.75, 1.0)]
     assert depths == sorted(depths)
     assert depths[0] < depths[1]
-    small, large = (build(tree(), n_params=limit, exponent=0.6, beam=2).provenance for limit in (1200, 4000))
-    assert large["steps"] / small["steps"] == pytest.approx((4000 / 1200) ** 0.3, abs=0.35)
+    small, large = (build(tree(), n_params=limit, exponent=0.6, beam=2).provenance for limit in (1200, 3000))
+    assert large["steps"] / small["steps"] == pytest.approx((3000 / 1200) ** 0.3, abs=0.35)
 
 
 def test_building_is_deterministic():

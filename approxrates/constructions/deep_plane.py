@@ -35,8 +35,8 @@ o2 lies between V_A and V_B, o3 between o2 and V_C. In one coordinate lines of t
 3. *d_A, d_B < 21/128.* The line of A and the line of B that are near belong to different coordinates, because lines
    in one coordinate are further apart. So in each coordinate a line of A or B is within 21/128, and those of C are at
    least ``1/3 - 1/256 - 21/128 > p`` away: V_C is good. If ``d_A, d_B <= q``, T_AB = 0 and o3 = V_C. Else o2 is between
-   good values: if ``d_A > q``, T_A is at least R and o2 = V_A is good; if ``d_A <= q < d_B``, V_B is good, and V_A is or
-   does not count (T_A = 0), as in 2. ∎
+   good values: if ``d_A > q``, T_A is at least R and o2 = V_A is good; if ``d_A <= q < d_B``, V_B is good, and V_A is
+   good or does not count (T_A = 0), as in 2. ∎
 
 *Border.* F_k runs over ``[1/9, N M - 1/13]``: the lines 0 and N M are never reached, and every index exists.
 
@@ -65,7 +65,7 @@ import numpy as np
 
 from approxrates.constructions.base import Settings, Theorem
 from approxrates.constructions.encoders.plane import Walks, encode_plane
-from approxrates.constructions.encoders.plane_cells import Grid
+from approxrates.constructions.encoders.plane_cells import Grid, value_range
 from approxrates.constructions.gadgets.clips import clip
 from approxrates.constructions.gadgets.floors import floor_chain
 from approxrates.constructions.gadgets.sawtooth import tent_chain
@@ -239,10 +239,10 @@ def depth(sizes: Settings) -> int:
 def constant(target: Target) -> float:
     """``c`` with ``error_sup <= c (N M)^-r`` at every size: ``4 L (4 / 3.12)^r``.
 
-    A fine cell has side ``1 / (N M - 0.88)`` at most, and ``N M >= 4``.
+    A fine cell has side ``1 / (N M - 0.88)`` at most, and ``N M >= 4``; 1e-4 is for the rounding of the scale.
     """
     r, radius = _holder(target)
-    return 4.0 * radius * math.pow(4.0 / 3.12, r) * (1.0 + 1e-9)
+    return 4.0 * radius * math.pow(4.0 / 3.12, r) * (1.0 + 1e-4)
 
 
 def _holder(target: Target) -> tuple[float, float]:
@@ -256,20 +256,6 @@ def _holder(target: Target) -> tuple[float, float]:
             "Write ar.Regularity(smoothness=..., dim=2, radius=...)."
         )
     return r, radius
-
-
-def _span(target: Target) -> tuple[float, float]:
-    """Proven lower and upper bounds of the target on the square."""
-    r, radius = _holder(target)
-    axis = np.arange(65) / 64
-    values = target.evaluate(np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2))
-    reach = radius * (math.sqrt(0.5) / 64) ** r
-    low, high = float(values.min()) - reach, float(values.max()) + reach
-    if target.enclosure is not None and target.base == 2:
-        cells = np.stack(np.meshgrid(np.arange(32), np.arange(32), indexing="ij"), axis=-1).reshape(-1, 2)
-        below, above = target.enclosure(5, cells).range()
-        low, high = max(low, float(below.min())), min(high, float(above.max()))
-    return low, high
 
 
 def _leads(cells: int, steps: int, span: tuple[float, float], holder: tuple[float, float]) -> int:
@@ -295,7 +281,7 @@ def _choose(
     target: Target, n_params: int | None, cells: int | None, steps: int | None, words: int | None, exponent: float
 ) -> Plan:
     """Sizes as given, or the largest ``N M`` that fits into ``n_params``."""
-    span, holder = _span(target), _holder(target)
+    span, holder = value_range(target), _holder(target)
 
     def plan(n: int, m: int) -> Plan:
         return _thriftiest(n, m, words, _leads(n, m, span, holder))
@@ -359,12 +345,12 @@ def build(
         raise ValueError(f"exponent must be between 0 and 1. Got exponent={exponent}. Write exponent=1.")
     if steps is not None and cells is None and limit is None:
         raise ValueError(f"{THEOREM.name} needs n_params or cells with steps. Got steps={steps} alone. Write cells=8.")
-    if (steps or 2) * (cells or 2) > _MAX_FINE:
-        raise ValueError(f"cells * steps must be at most {_MAX_FINE}. Got {(steps or 2) * (cells or 2)}.")
+    if (fine := (steps or 2) * (cells or 2)) > _MAX_FINE:
+        raise ValueError(f"cells * steps must be at most {_MAX_FINE}. Got {fine}. Use fewer cells.")
     plan = _choose(target, limit, cells, steps, check_integer("words", words), float(exponent))
     r, radius = _holder(target)
     least = radius * (plan.cells * plan.steps) ** -r / _FINEST_SCALE
-    coding = encode_plane(target, list(plan.grids()), plan.leads, _span(target)[0], least, beam)
+    coding = encode_plane(target, list(plan.grids()), plan.leads, value_range(target)[0], least, beam)
     provenance = {
         "construction": THEOREM.name,
         **vars(plan),

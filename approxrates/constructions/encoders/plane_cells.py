@@ -89,6 +89,19 @@ def sampled_ranges(target: Target, grid: Grid, parts: int = 2) -> tuple[Array, A
     return low, high
 
 
+def value_range(target: Target) -> tuple[float, float]:
+    """Proven lower and upper bounds of a Hölder function on the square."""
+    axis = np.arange(65) / 64
+    values = target.evaluate(np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2))
+    reach = float(target.regularity.radius or 0.0) * (math.sqrt(0.5) / 64) ** target.regularity.smoothness
+    reach += float(target.evaluation_error or 1e-12)
+    low, high = float(values.min()) - reach, float(values.max()) + reach
+    if target.enclosure is not None and target.base == 2:
+        below, above = _dyadic_ranges(target, 5)
+        low, high = max(low, float(below.min())), min(high, float(above.max()))
+    return low, high
+
+
 def constants_error(
     target: Target, grids: Sequence[Grid], constants: Sequence[Array], sampled: float, fallback: Array | float
 ) -> float:
