@@ -28,6 +28,8 @@ _PLACES: dict[str, tuple[str, str]] = {
     "yarotsky2020_deep": ("deep", "THEOREM"),
     "yarotsky2020_deep_line": ("deep_line", "THEOREM"),
     "yarotsky2020_deep_plane": ("deep_plane", "THEOREM"),
+    "yarotsky2020_deep_slopes": ("deep_slopes", "THEOREM"),
+    "yarotsky2020_deep_taylor": ("deep_taylor", "THEOREM"),
 }
 """Module and attribute of each theorem."""
 
