@@ -16,7 +16,8 @@ above it by ``(x - a)(a + h - x)``, at most ``h^2 / 4`` and this in the middle. 
 with equality in the middle of each cell: the sup error *is* ``2^(-2m-2)``.
 
 *Count.* Level 1 has 3 weights, each further level 2 + 3 for the tent and 3 for the sum (2 the first time), the output
-3 (2 if m = 1): ``8 m - 3`` in all, every mantissa one bit long. As a dense network of width 3: ``12 m - 7``.
+3 (2 if m = 1): ``8 m - 3`` in all, every mantissa one bit long. As a dense network of width 3: ``12 m - 7`` (m = 1
+has width 2 and takes 7).
 
 *Product*: ``x y = ((x + y) / 2)^2 - ((x - y) / 2)^2``, two squaring networks side by side on ``(x + y) / 2`` and
 ``|x - y| / 2``. Both squares are over-estimated by at most ``2^(-2m-2)``, so their difference is off by no more; at
