@@ -192,30 +192,38 @@ class Strips:
         self, column: Column, straight: Array, sure: NDArray[np.bool_], sensitivity: float
     ) -> tuple[Array, Array]:
         """Remainders and ends of ``relu`` where it is not sure; the bends that matter are noted."""
-        low, high, rem = column.ends[0], column.ends[1], column.rem
+        alive = column.ends.min(axis=0) >= column.rem
+        dead = -column.ends.max(axis=0) >= column.rem
+        off = np.where(dead, 0.0, column.rem)
+        ends = np.where(dead, 0.0, straight)
+        open_ = np.flatnonzero(~(alive | dead | sure))
+        if len(open_):
+            off[open_], ends[:, open_], dent = self._across(column.ends[:, open_], column.rem[open_])
+            matters = open_[dent * sensitivity > self.bends]
+            if len(matters):
+                low, high = column.ends[0, matters], column.ends[1, matters]
+                share = np.full(column.part.count, np.nan)
+                share[matters] = low / (low - high)
+                found = share[column.part.index]
+                new = np.isnan(self.bend) & (found > 0.0) & (found < 1.0)
+                self.bend[new] = found[new]
+        return np.where(sure, column.rem, off), np.where(sure, straight, ends)
+
+    def _across(self, chord: Array, rem: Array) -> tuple[Array, Array, Array]:
+        """Remainder and ends of ``relu`` where the sign is open, and how far its graph is from its chord."""
+        low, high = chord[0], chord[1]
         least, most = np.minimum(low, high), np.maximum(low, high)
         crosses = (least < 0.0) & (most > 0.0)
         dent = np.where(crosses, -least * most / np.where(crosses, most - least, 1.0), 0.0) * _UP
-        alive, dead = least - rem >= 0.0, most + rem <= 0.0
-        off = np.where(dead, 0.0, np.where(alive, rem, rem + dent))
+        ends, off = np.maximum(chord, 0.0), rem + dent
         top = (most + rem) * _UP
         if self.rules is not None:
-            # Above its tangents and below its chord over [-bottom, top]: a slanted strip, where the slope is known.
+            # Between the line of slope top / (top + bottom) through 0 and its parallel through the right end.
             bottom = (rem - least) * _UP
-            open_ = ~alive & ~dead
-            slope = np.where(open_, top / np.where(open_, top + bottom, 1.0), 1.0)
+            slope = top / (top + bottom)
             lift = 0.5 * slope * bottom * _UP
-            strip = slope * rem + lift + 8 * UNIT * (np.abs(low) + np.abs(high) + lift)
-            better = open_ & (strip < off)
-            straight = np.where(better, slope * column.ends + lift, straight)
-            off = np.where(better, strip * _UP, off)
-        flat = ~alive & ~dead & (0.5 * top < off)
-        ends = np.where(flat | dead, np.where(dead, 0.0, 0.5 * top), straight)
-        off = np.where(flat, 0.5 * top, off)
-        matters = crosses & ~sure & ~alive & (dent * sensitivity > self.bends)
-        if matters.any():
-            share = np.where(matters, low / np.where(matters, low - high, 1.0), np.nan)
-            found = share[column.part.index]
-            new = np.isnan(self.bend) & (found > 0.0) & (found < 1.0)
-            self.bend[new] = found[new]
-        return np.where(sure, rem, off), np.where(sure, np.maximum(column.ends, 0.0), ends)
+            strip = (slope * rem + lift + 8 * UNIT * (np.abs(low) + np.abs(high) + lift)) * _UP
+            better = strip < off
+            ends, off = np.where(better, slope * chord + lift, ends), np.where(better, strip, off)
+        flat = 0.5 * top < off
+        return np.where(flat, 0.5 * top, off), np.where(flat, 0.5 * top, ends), dent
