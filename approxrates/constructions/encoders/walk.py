@@ -29,6 +29,14 @@ from approxrates.target import Target
 Digits = NDArray[np.uint8]
 _STATES = 1 << 21
 """Samples, or stored digits of states, that a chunk of cells may take: some ten megabytes."""
+_KEPT = 1 << 24
+"""Samples that are kept for a second pass."""
+_SMALL = 1 << 17
+"""Fine steps in all up to which several scales are tried on all cells."""
+_WIDEST = 128
+"""States of the widest beam; their numbers fit in a byte."""
+_START = 1.4
+"""Scale in units of the modulus that a search begins with."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ def encode_walks(
     *,
     scale: float | Dyadic | None = None,
     spacing: int = 2,
-    beam: int = 12,
+    beam: int = 8,
     samples: int | None = None,
     dead: float = 0.25,
     which: NDArray[np.int64] | None = None,
@@ -84,7 +92,7 @@ def encode_walks(
         steps: ``M``, digits per cell.
         scale: ``s``, rounded to 20 bits unless it is a Dyadic; None to search for the best (:func:`best_scale`).
         spacing: Bits per digit, at least 2.
-        beam: States that are kept.
+        beam: States that are kept, at most 128; the worst tenth of the cells is searched with wider beams too.
         samples: Positions per fine step where errors are taken; None for 8, and more where steps are few.
         dead: Dead zone in fine steps.
         which: Cells to encode; None for all.
@@ -98,20 +106,65 @@ def encode_walks(
         return best_scale(target, mesh, spacing=spacing, beam=beam, samples=fine, which=which)
     exact = scale if isinstance(scale, Dyadic) else nearest(scale, math.frexp(scale)[1] - 20)
     chosen = np.arange(cells, dtype=np.int64) if which is None else which
-    s, digits, starts = float(exact), np.empty((len(chosen), steps), dtype=np.uint8), np.empty(len(chosen))
-    errors, end_errors = np.empty(len(chosen)), np.empty(len(chosen))
-    y = np.concatenate([np.array([-dead, -dead / 2]), np.arange(steps * fine + 1) / fine])
-    chunk = max(1, _STATES // (steps * max(fine, beam)))
-    for first in range(0, len(chosen), chunk):
-        part = slice(first, min(first + chunk, len(chosen)))
-        values = values_on(target, mesh.points(chosen[part], y))
+    return _encode(_Goals(target, mesh, chosen, fine), exact, spacing, beam)
+
+
+class _Goals:
+    """Samples of a target in some cells, chunk by chunk; kept in memory where they are few."""
+
+    def __init__(self, target: Target, mesh: Mesh, which: NDArray[np.int64], samples: int) -> None:
+        self.target, self.mesh, self.which, self.samples = target, mesh, which, samples
+        n_samples = mesh.steps * samples
+        self._y = np.concatenate([np.array([-mesh.dead, -mesh.dead / 2]), np.arange(n_samples + 1) / samples])
+        self.chunk = max(1, _STATES // n_samples)
+        self.is_kept = len(which) * n_samples <= _KEPT
+        self._kept: dict[int, Floats] = {}
+
+    def values(self, first: int) -> Floats:
+        """Samples of the chunk that begins with the ``first`` cell: two in the dead zone, then all ``y``."""
+        if first in self._kept:
+            return self._kept[first]
+        values = values_on(self.target, self.mesh.points(self.which[first : first + self.chunk], self._y))
+        if self.is_kept:
+            self._kept[first] = values
+        return values
+
+
+def _encode(goals: _Goals, scale: Dyadic, spacing: int, beam: int) -> Walks:
+    """Walks for samples: all cells with one beam, then those that are much worse than the rest with wider ones."""
+    steps, n_cells, s = goals.mesh.steps, len(goals.which), float(scale)
+    digits, starts = np.empty((n_cells, steps), dtype=np.uint8), np.empty(n_cells)
+    errors, end_errors = np.empty(n_cells), np.empty(n_cells)
+    for first in range(0, n_cells, goals.chunk):
+        part = slice(first, first + goals.chunk)
+        values = goals.values(first)
         starts[part] = values[:, 0]
         wanted = (values - values[:, :1]) / s
-        digits[part] = _beam_search(wanted[:, 2:], steps, fine, 2.0**-spacing, beam)
-        off = np.abs(walk_values(digits[part], spacing, fine) - wanted[:, 2:])
-        errors[part] = s * np.maximum(off.max(axis=1), np.abs(wanted[:, 1]))
-        end_errors[part] = s * off[:, -1]
-    return Walks(mesh, digits, starts, exact, spacing, errors, float(end_errors.max()))
+        found = _search(wanted, steps, goals.samples, spacing, beam)
+        for wide in (4 * beam, 16 * beam):
+            if wide > _WIDEST:
+                continue
+            # Few cells decide the largest error; it pays to look harder there.
+            bad = np.flatnonzero(found[1] > np.quantile(found[1], 0.9))
+            again = _search(wanted[bad], steps, goals.samples, spacing, wide)
+            better = again[1] < found[1][bad]
+            found[0][bad[better]] = again[0][better]
+            for kept, new in zip(found[1:], again[1:], strict=True):
+                kept[bad[better]] = new[better]
+        digits[part], errors[part], end_errors[part] = found[0], s * found[1], s * found[2]
+    return Walks(goals.mesh, digits, starts, scale, spacing, errors, float(end_errors.max()))
+
+
+def _search(wanted: Floats, steps: int, samples: int, spacing: int, beam: int) -> tuple[Digits, Floats, Floats]:
+    """Digits, largest errors and errors at the end for goals in units of the scale; rows are cells."""
+    n_cells = len(wanted)
+    digits = np.empty((n_cells, steps), dtype=np.uint8)
+    chunk = max(1, 4 * _STATES // (steps * beam))
+    for first in range(0, n_cells, chunk):
+        rows = slice(first, first + chunk)
+        digits[rows] = _beam_search(wanted[rows, 2:], steps, samples, 2.0**-spacing, beam)
+    off = np.abs(walk_values(digits, spacing, samples) - wanted[:, 2:])
+    return digits, np.maximum(off.max(axis=1), np.abs(wanted[:, 1])), off[:, -1]
 
 
 def analogue(digits: Digits, spacing: int) -> Floats:
@@ -185,49 +238,34 @@ def best_scale(
     mesh: Mesh,
     *,
     spacing: int = 2,
-    beam: int = 12,
+    beam: int = 8,
     samples: int = 8,
     which: NDArray[np.int64] | None = None,
     most_cells: int = 64,
-    rounds: int = 4,
 ) -> Walks:
     """The walks of the scale with the least sampled error, found on few cells that stand for all.
 
-    Too small a scale cannot follow the steepest climbs, too large a one rounds coarsely. The search begins with some
-    cells spread over all; the walks of all cells with the scale that is best there show which cells are worse, these
-    join the few, and the search goes on until no cell is more than 2 % worse, at most ``rounds`` times.
+    Too small a scale cannot follow the steepest climbs, too large a one rounds coarsely. A first pass over all cells
+    shows the worst ones; the scale is searched for on these and some spread over all; further passes use what is best.
     """
     everywhere = np.arange(mesh.cells, dtype=np.int64) if which is None else which
-    few = everywhere[spread_cells(len(everywhere), most_cells)]
-    unit = modulus(target, mesh, few) or 2.0**-60
+    spread = spread_cells(len(everywhere), most_cells)
+    unit = modulus(target, mesh, everywhere[spread]) or 2.0**-60
+    goals = _Goals(target, mesh, everywhere, samples)
 
-    def encode(factor: float, cells: NDArray[np.int64]) -> Walks:
-        return encode_walks(
-            target,
-            mesh.cells,
-            mesh.steps,
-            scale=factor * unit,
-            spacing=spacing,
-            beam=beam,
-            samples=samples,
-            dead=mesh.dead,
-            which=cells,
-        )
+    def encode(goals: _Goals, factor: float) -> Walks:
+        scale = factor * unit
+        return _encode(goals, nearest(scale, math.frexp(scale)[1] - 20), spacing, beam)
 
-    best: Walks | None = None
-    middle = 1.4
-    ratios: tuple[float, ...] = (2.0, 2.0**0.5, 2.0**0.25, 2.0**0.125, 2.0**0.0625)
-    for _ in range(rounds):
-        tried: dict[float, float] = {middle: encode(middle, few).error}
-        for ratio in ratios:
-            for factor in (middle / ratio, middle * ratio):
-                tried.setdefault(factor, encode(factor, few).error)
-            middle = min(tried, key=lambda factor: (tried[factor], factor))
-        walks = encode(middle, everywhere)
-        best = walks if best is None or walks.error < best.error else best
-        if walks.error <= 1.02 * tried[middle]:
-            break
-        few = np.union1d(few, everywhere[np.argsort(-walks.errors, kind="stable")[:most_cells]])
-        ratios = (2.0**0.25, 2.0**0.125, 2.0**0.0625)
-    assert best is not None
-    return best
+    first = encode(goals, _START)
+    worst = np.argsort(-first.errors, kind="stable")[:most_cells]
+    few = _Goals(target, mesh, everywhere[np.union1d(worst, spread[: most_cells // 2])], samples)
+    tried = {_START: encode(few, _START).error}
+    middle = _START
+    for ratio in (2.0**0.5, 2.0**0.25, 2.0**0.125, 2.0**0.0625):
+        for factor in (middle / ratio, middle * ratio):
+            tried.setdefault(factor, encode(few, factor).error)
+        middle = min(tried, key=lambda factor: (tried[factor], factor))
+    passes = 4 if mesh.steps * len(everywhere) <= _SMALL else 1
+    best = [encode(goals, factor) for factor in sorted(tried, key=lambda factor: (tried[factor], factor))[:passes]]
+    return min([*best, first], key=lambda walks: walks.error)
