@@ -84,7 +84,7 @@ def build(
     Args:
         target: What is approximated; ``dim`` 1.
         n_params: Upper limit on non-zero parameters; the most doublings that fit are taken, at most 22.
-        doublings: ``K``, instead of a limit.
+        doublings: ``K``, from 2 to 22, instead of a limit.
         readouts: Sines that read in each copy, 1 (steps) or 2 (slopes); 1 for smoothness up to 1, if not given.
         digits: Bits ``b`` per entry; as many as make their rounding 1/16 of the other errors, if not given.
 
@@ -108,7 +108,13 @@ def build(
             f"digits={per_entry}. Leave them out."
         )
     k = choose_size(
-        "yarotsky2020_periodic", n_params, doublings, "doublings", lambda k: _count(k, sines), most=MOST_DOUBLINGS
+        "yarotsky2020_periodic",
+        n_params,
+        doublings,
+        "doublings",
+        lambda k: _count(k, sines),
+        least=2,
+        most=MOST_DOUBLINGS,
     )
     plan = encode_phases(target, k, sines, per_entry)
     provenance = {
