@@ -45,7 +45,7 @@ def values_and_radius(network: Network, x: Array) -> tuple[Array, float]:
         ValueError: If no arithmetic knows the network's activations.
     """
     codes = network.activations
-    if network.is_piecewise_linear or "sin2pi" in codes:
+    if network.is_piecewise_linear or "sin" in codes:
         points = np.rint(x * ONE_UNIT).astype(np.int64)
         try:
             found = evaluate_columns(network.layers, points, POSITION)
