@@ -4,6 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 import approxrates as ar
+import approxrates.errors
 from approxrates import constructions
 from approxrates.__main__ import main
 from approxrates.cli import app
@@ -46,6 +47,17 @@ def test_options_set_sizes_and_without_any_there_is_a_limit():
     assert "parameters: 35 not" in invoke("construct", "interpolation", "--option", "cells=12")
     assert "n_params=500" in invoke("construct", "interpolation")
     assert "sup error" not in invoke("construct", "interpolation", "--option", "cells=12")
+
+
+@pytest.mark.parametrize(
+    ("certified", "share", "told"),
+    [(True, 1.0, "certified)"), (False, 0.0, "not certified)"), (False, 0.9999999, "proven on 99.9999 % of the cube)")],
+)
+def test_how_far_an_error_is_proven_is_told_without_rounding_up(certified, share, told, monkeypatch):
+    found = ar.errors.ApproximationError((0.5, 0.6), certified, 0.1, (0.0,), "exact-pieces", None, 7, share=share)
+    monkeypatch.setattr("approxrates.errors.approximation_error", lambda *_: found)
+    output = invoke("construct", "interpolation", "--option", "cells=4", "--error")
+    assert f"sup error in [0.5, 0.6] (exact-pieces, {told}" in output
 
 
 @pytest.mark.parametrize(
