@@ -143,7 +143,11 @@ def check(out, reference, n_runs):
 
 
 def experiment(mode, n_runs=200, kills=20, workers=2, seed=0, window=2.0):
-    """Kills until enough moments have been hit, runs every study touched to its end, and counts."""
+    """Kills until enough moments have been hit, runs every study touched to its end, and counts.
+
+    In mode ``both`` the driver and a worker are killed in turn.
+    """
+    victims = ("driver", "worker") if mode == "both" else (mode,)
     rng, token = random.Random(seed), uuid.uuid4().hex
     results, orphans, hit = [], 0, 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -154,7 +158,7 @@ def experiment(mode, n_runs=200, kills=20, workers=2, seed=0, window=2.0):
             out = Path(scratch) / f"study-{len(results)}"
             moments = []
             while hit < kills and stored(out) < n_runs:
-                moment = kill_once(out, n_runs, workers, token, rng, mode, window)
+                moment = kill_once(out, n_runs, workers, token, rng, victims[hit % len(victims)], window)
                 if moment is not None:
                     hit += 1
                     moments.append(moment)
@@ -167,7 +171,7 @@ def experiment(mode, n_runs=200, kills=20, workers=2, seed=0, window=2.0):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mode", choices=["driver", "worker"], default="driver")
+    parser.add_argument("--mode", choices=["driver", "worker", "both"], default="driver")
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
