@@ -29,6 +29,7 @@ from approxrates.target import Target
 Array = NDArray[np.float64]
 DIGIT_BITS = 2
 """Bits per digit of a code word."""
+_AHEAD = 0.1  # weight of the distance from the middle of the next cell: it decides between walks that are equal so far
 _CHUNK = 2_000_000  # entries of the beam's largest work array
 _FACTORS = (0.35, 0.5, 0.7, 0.85, 1.0, 1.2, 1.45, 1.75, 2.1)
 _SAMPLE = 48  # coarse cells for the search of the scale: the hardest ones, and as many spread out
@@ -86,13 +87,13 @@ def _follow(low: Array, high: Array, n_leads: int, beam: int, greedy: bool) -> W
     chosen = np.zeros((steps, n, max(beam, starts.shape[1])), dtype=np.uint8)
     parent = np.zeros_like(chosen)
     for step in range(1, steps):
-        alive = at.shape[1]
+        alive, after = at.shape[1], min(step + 1, steps - 1)
         down = rest / 4
         moved = np.concatenate([at + down - 0.5, at + 0.5 - down], axis=1)
         middle, half = (low[:, step] + high[:, step])[:, None] / 2, (high[:, step] - low[:, step])[:, None] / 2
         size = np.abs(moved - middle)
         error = np.maximum(np.concatenate([worst, worst], axis=1), size + half)
-        score = error + 1e-3 * size
+        score = error + _AHEAD * np.abs(moved - (low[:, after] + high[:, after])[:, None] / 2)
         if greedy:
             above = at > middle
             score = np.concatenate([~above, above], axis=1).astype(np.float64)
