@@ -320,6 +320,7 @@ def _row(run_id: str, error: ApproximationError, seconds: float, task: Mapping[s
         "upper": float(error.sup[1]),
         "certified": bool(error.certified),
         "method": str(error.method),
+        "share": float(error.share),
         "ended_by": error.ended_by,
         "where": [float(c) for c in error.where],
         "l2": float(error.l2),

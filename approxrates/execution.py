@@ -244,6 +244,7 @@ def _outcome(network: Made, target: Target, error: ApproximationError, metrics: 
         "error_sup_upper": upper,
         "certified": bool(error.certified),
         "error_method": str(error.method),
+        "error_share": float(error.share),
         "ended_by": error.ended_by,
         "error_l2": float(error.l2),
         "l2_error": float(error.l2_error),

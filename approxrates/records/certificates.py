@@ -169,6 +169,7 @@ def _proven(metrics: Mapping[str, Any], certificate: Mapping[str, Any]) -> dict[
         "error_sup_upper": certificate["upper"],
         "certified": True,
         "error_method": certificate["method"],
+        "error_share": 1.0,
         "ended_by": certificate.get("ended_by"),
     }
     if metrics.get("l2_error") is None and certificate.get("l2_error") is not None:

@@ -131,8 +131,9 @@ class _Prover:
     def _first_guess(self) -> float:
         """About the size of the error, from some ends of intervals."""
         step = max(1, (len(self.mesh) - 1) // _PROBES)
-        left = self.mesh[:-1:step]
-        right = self.mesh[1::step][: len(left)]
+        right = self.mesh[1::step]
+        left = self.mesh[:-1:step][: len(right)]
+        left = left + (right - left) // 3  # knots may be where there is no error
         found = self._follow(left, right, 1e-12, math.inf)
         f = self.target(left / ONE_UNIT)
         errors = np.abs(found.ends[0] - f) - found.rem
