@@ -24,7 +24,8 @@ from approxrates.target import Target
 
 Indices = NDArray[np.int64]
 _POINTS = 1 << 18
-_MAX_LEVEL = 50
+_DEEPEST = 20
+"""Bisections at most; where a claimed constant is far too large, or there is no error, the bound stays loose."""
 
 
 def chord_gap(target: Target, level: int) -> float:
@@ -44,7 +45,7 @@ def cell_bound(target: Target, walks: Walks, *, tolerance: float = 0.01) -> tupl
     Args:
         target: A target with ``dim == 1``, and an ``interpolation_gap`` or a Hölder radius.
         walks: Walks of all cells, as :func:`~approxrates.constructions.encoders.walk.encode_walks` returns them.
-        tolerance: Relative width of the bracket.
+        tolerance: Relative width of the bracket; it may stay wider where the error is far below the scale.
 
     Returns:
         A value that the error takes (up to float64 rounding) and an upper bound that counts rounding; the bound is
@@ -73,7 +74,7 @@ def cell_bound(target: Target, walks: Walks, *, tolerance: float = 0.01) -> tupl
             above = np.maximum(errors[0], errors[1]) + slack
             again = above > seen * (1 + tolerance)
             upper = max(upper, float(above[~again].max(initial=0.0)))
-            if level >= _MAX_LEVEL:
+            if level >= first + _DEEPEST or np.count_nonzero(again) > _POINTS:
                 upper = max(upper, float(above.max()))
                 break
             left, right, cell = left[again] * 2, right[again] * 2, cell[again]
