@@ -22,8 +22,9 @@ every output moves by at most ``P_k delta_k + S_k eta_k``, and with the triangle
 
 ``delta_k`` is half a unit of the last place for each term that is rounded to nearest. ``S`` and the sum are formed of
 integers and rounded up (:mod:`approxrates.arithmetic.uppers`). A rounding is allowed where its share of ``E`` is at
-most ``2^-bits`` over the number of units that may round. Merging is no rounding: a class is merged into another only
-if both have one value, or if an upper bound of the computed pre-activation shows that ReLU gives 0 for both.
+most ``2^-bits`` (``2^(8 - bits)`` if that makes machine words) over the number of units that may round. Merging is no
+rounding: a class is merged into another only if both have one value, or if an upper bound of the computed pre-
+activation shows that ReLU gives 0 for both.
 
 The same sum bounds each pre-activation: what has been added up when unit ``k`` is computed is at least ``P_k`` times
 the error of its pre-activation, since ``P_k`` times the constant from ``j`` to ``k`` is at most ``P_j`` (the paths
@@ -85,8 +86,9 @@ def evaluate_columns(
             abs, hard_tanh, identity, triangle, your own), and ``sin(2 pi t)``.
         points: Integers, shape ``(n, dim)``, dtype int64 or object; a point is ``points[i] * 2**-exponent``.
         exponent: See above.
-        bits: Rounding inside the network moves no output by more than about ``2^-bits`` (``radius`` says by how much
-            at most); None for no rounding at all, for piecewise linear networks. Fewer bits are faster.
+        bits: Rounding inside the network moves no output by more than ``2^-bits``, or ``2^(8 - bits)`` where that lets
+            sums fit into machine words; ``radius`` says by how much at most. None for no rounding at all, for
+            piecewise linear networks. Fewer bits are faster.
         trace: Called as ``trace(layer, units, pattern)`` for the units that bend, in order; see :class:`Pattern`.
             ``units`` are several if they read one and the same column: then the pattern is that of all of them.
             Units that pass on a value that cannot be negative do not bend and are not told.

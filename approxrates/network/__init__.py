@@ -191,7 +191,7 @@ class Network:
             x: Array or tensor of shape ``(n, dim)``, or ``(n,)`` when ``dim == 1``. Floats are the dyadic numbers they
                 are. Where the arithmetic is not float64, also rows of dyadic or rational numbers.
             arithmetic: ``"auto"``: float64 if all layers are float matrices, else exact columns (piecewise linear
-                activations and sin) or balls, right to 2^-50 and a last place; ``"float64"``, which rounds longer
+                activations and sin) or balls, right to 2^-42 and a last place; ``"float64"``, which rounds longer
                 weights; ``"exact"``: rational numbers, point by point, piecewise-polynomial activations only;
                 ``"ball"``: any activation, with proven radii.
 
