@@ -18,8 +18,8 @@ each index but the first gives the word of row ``n``, 2 bits a digit. Two walks
 multiples of ``1 / N``. At a whole ``y`` a walk is ``sum_{i < y} z_i`` of the word's analogue numbers, so the difference
 is ``z_j``, which is in ``[0, 1/4]`` for the digit 0 and in ``[3/4, 1]`` for 1; ``relu(2 z - 1/2) - relu(2 z - 3/2)`` is
 0 on the former and 1 on the latter. Weights: 8 a bit of the index, ``2 a`` carries of ``x``, 2 for the index,
-``2 N - 3`` for the hinges, ``N`` for the word, 4 for the two positions, 3 carries of ``t``, ``10 M - 4`` for each walk, 8
-for the bit. An entry has ``2 M`` bits, in all about ``2 N M``: twice what is stored.
+``2 N - 3`` for the hinges, ``N`` for the word, 4 for the two positions, 3 carries of ``t``, ``10 M - 4`` for each
+walk, 8 for the bit. An entry has ``2 M`` bits, in all about ``2 N M``: twice what is stored.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def extract(bits: NDArray[Any]) -> Network:
     table = np.asarray(bits)
     if table.ndim != 2 or table.shape[0] < 2 or table.shape[0] & (table.shape[0] - 1) or table.shape[1] < 2:
         raise ValueError(
-            f"bits must have shape (N, M), N a power of two, both at least 2. Got {table.shape}. Write e.g. shape (8, 5)."
+            f"bits must have shape (N, M), N a power of two, both at least 2. Got {table.shape}. Use (8, 5)."
         )
     if not np.isin(table, (0, 1)).all():
         raise ValueError("bits must be 0 or 1. Got other numbers. Write e.g. (values > 0).astype(int).")
