@@ -293,7 +293,7 @@ THEOREM = Theorem(
     "depth with sup error O(N^-r), the weights depending continuously on it.",
     reference="Yarotsky (2017), arXiv:1610.01145, theorem 1 (with a partition of unity, and log N more weights)",
     rate_law="error_sup ~ n_params^(-r / d)",
-    count_law="local_counts.count; about k N for d = 1 and ((k + 1) N / 2)^2 + ... for d = 2, degree k = ceil(r) - 1",
+    count_law="local_counts.count; about (k N)^d, degree k = max(1, ceil(r) - 1)",
     dims=(1, 2),
     rate=lambda smoothness, dim: smoothness / dim,
     build=build,
