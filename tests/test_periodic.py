@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import approxrates as ar
+from approxrates.arithmetic.balls import evaluate_balls
 from approxrates.constructions import construct, periodic
 from approxrates.constructions.encoders.phases import encode_phases
+from approxrates.layers import Dyadic, dyadic
 from approxrates.regularity import Regularity
 from approxrates.target import Target
 
@@ -121,6 +123,7 @@ def test_limit_on_parameters_gives_the_most_doublings():
     for limit in (80, 115, 116, 200):
         network = construct("yarotsky2020_periodic", LIPSCHITZ, n_params=limit)
         assert network.n_params <= limit < network.n_params + 36
+    assert construct("yarotsky2020_periodic", CONSTANT, n_params=5000).provenance["doublings"] == 16
     with pytest.raises(ValueError, match="must be at least 80"):
         construct("yarotsky2020_periodic", LIPSCHITZ, n_params=79)
     with pytest.raises(ValueError, match="must be at most 22"):
@@ -171,3 +174,59 @@ def test_targets_of_unknown_regularity_are_told_as_sampled():
     unknown = Target.from_callable(lambda x: np.sqrt(x[:, 0]), Regularity(0.5, 1), name="root")
     assert periodic.build(unknown, doublings=3).provenance["bound_is_sampled"]
     assert periodic.constant(unknown) == math.inf
+
+
+def dyadic_value(network, x):
+    """The network with exact dyadic sums, phases cut modulo 1 before they are floats: fast for words of any length."""
+    values = [dyadic(x)]
+    for layer in network.layers:
+        sums = []
+        for row, bias in zip(layer.rows, layer.bias, strict=True):
+            total = Dyadic(0) if bias is None else bias
+            for source, weight in row:
+                total = total + weight * values[source]
+            sums.append(total)
+        values = [_unit(code, total) for total, code in zip(sums, layer.activations, strict=True)]
+    return float(values[0])
+
+
+def _unit(code, value):
+    if code == "relu":
+        return value if value > 0 else Dyadic(0)
+    if code == "identity":
+        return value
+    places = max(0, -value.exponent)
+    rest = Dyadic(value.mantissa & ((1 << places) - 1), -places) if places else Dyadic(0)
+    return dyadic(math.sin(math.tau * float(rest)))
+
+
+def bumps(x):
+    """Bumps 16 t^2 (1 - t)^2 of random sign on every dyadic cell of 19 levels, amplitude 4^-level."""
+    total, signs = np.zeros(len(x)), np.random.default_rng(0)
+    for level in range(19):
+        row = signs.integers(0, 2, 2**level) * 2.0 - 1.0
+        place = x[:, 0] * 2.0**level
+        cell = np.minimum(place.astype(np.int64), 2**level - 1)
+        total += 4.0**-level * row[cell] * 16.0 * ((place - cell) * (1.0 - place + cell)) ** 2
+    return total
+
+
+def test_five_hundred_weights_are_off_by_less_than_a_millionth_at_smoothness_two():
+    target = Target.from_callable(bumps, Regularity(2.0, 1), name="bumps")
+    network = construct("yarotsky2020_periodic", target, n_params=500)
+    assert (network.n_params, network.provenance["doublings"]) == (499, 13)
+    rng = np.random.default_rng(1)
+    borders = rng.integers(1, 2**14, 15) / 2.0**14
+    points = np.concatenate([rng.random(20), borders, borders - 2.0**-16 * rng.random(15)])
+    error = max(abs(dyadic_value(network, float(x)) - float(target(np.array([x]))[0])) for x in points)
+    assert error <= network.provenance["bound"] <= 8.5e-7
+
+
+def test_balls_dyadic_sums_and_rationals_agree():
+    network = periodic.build(LIPSCHITZ, doublings=5, readouts=2)
+    points = [Fraction(round(float(x) * 2**40), 2**40) for x in nasty_points(5)[::7]]
+    values, radii = evaluate_balls(network.layers, [[x] for x in points])
+    direct = [naive(network, x) for x in points]
+    assert radii.max() < 1e-12
+    np.testing.assert_allclose(values[:, 0], direct, rtol=0, atol=1e-12)
+    np.testing.assert_allclose([dyadic_value(network, x) for x in points], direct, rtol=0, atol=1e-12)

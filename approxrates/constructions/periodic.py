@@ -61,6 +61,8 @@ from approxrates.network import Network
 from approxrates.target import Target
 
 MOST_DOUBLINGS = 22
+"""A word of ``2^22`` entries is a weight of some ten megabytes."""
+_MOST_BY_LIMIT = 16  # a limit that is ample makes a network of a second, not of a minute
 _QUARTER = Dyadic(1, -2)
 
 
@@ -83,7 +85,7 @@ def build(
 
     Args:
         target: What is approximated; ``dim`` 1.
-        n_params: Upper limit on non-zero parameters; the most doublings that fit are taken, at most 22.
+        n_params: Upper limit on non-zero parameters; the most doublings that fit are taken, at most 16.
         doublings: ``K``, from 2 to 22, instead of a limit.
         readouts: Sines that read in each copy, 1 (steps) or 2 (slopes); 1 for smoothness up to 1, if not given.
         digits: Bits ``b`` per entry; as many as make their rounding 1/16 of the other errors, if not given.
