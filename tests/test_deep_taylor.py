@@ -147,3 +147,34 @@ def test_targets_that_do_not_fit_are_told() -> None:
         deep_taylor.build(load_target("bump_tree", smoothness=1.5), n_params=2000)
     with pytest.raises(TypeError, match="integer"):
         deep_taylor.build(TREE, n_params=2000.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_sliding_code_stays_within_its_bound(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, steps = 20, 3000
+    jumps = rng.choice([-0.125, 0.125], (n, steps)) if seed % 2 else rng.uniform(-0.125, 0.125, (n, steps))
+    jumps[0] = 0.125 * np.sign(np.sin(np.arange(steps) / (10 * seed + 7)))
+    curvature = rng.uniform(-1, 1, (n, 1)) + np.cumsum(jumps, axis=1)
+    slope = rng.uniform(-3, 3, (n, 1)) + np.cumsum(curvature, axis=1)
+    nodes = np.concatenate([np.zeros((n, 1)), np.cumsum(slope, axis=1)], axis=1)
+    off = np.abs(bends._sliding(nodes).sampled(1) - nodes).max()
+    assert 1.0 < off <= bends.SLIDING_ERROR
+
+
+def test_the_sums_of_the_proof_are_as_large_as_it_says() -> None:
+    a, b, t = 1 / 8, 1 / 256, 1 / 8
+    step = np.array([[1 - b / 2, 1 - a / 2], [-b, 1 - a]])
+    assert np.abs(np.linalg.eigvals(step)).max() < 0.95
+    pushed, jumped, start = np.array([0.5, 1.0]), np.array([0.0, 0.5]), np.eye(2)
+    sums, tops = np.array([0.0, 0.0, 1.0]), np.zeros(3)  # of e, d, k; sigma itself is a part of k
+    for _ in range(1000):  # 0.95^1000 < 1e-22: nothing is left
+        for drive, size in ((pushed, 1.0), (jumped, t)):
+            sums += size * np.abs([drive[0], drive[1], b * drive[0] + a * drive[1]])
+        tops = np.maximum(tops, np.abs([*start, np.array([b, a]) @ start]) @ np.array([0.25, 0.5]))
+        pushed, jumped, start = step @ pushed, step @ jumped, step @ start
+    e, d, k = sums + tops
+    assert e < bends.SLIDING_ERROR
+    assert d < 13.5
+    assert k < 2.5
+    assert (a + b / 2) * 2.5 + b * 13.5 + (1 - a / 2) * t < 0.5

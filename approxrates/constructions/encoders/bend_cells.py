@@ -16,8 +16,8 @@ from approxrates.constructions.encoders.slopes import Floats
 from approxrates.layers import Dyadic, nearest
 from approxrates.target import Target
 
-SCALES = (4.0, 2.0, 1.4, 1.2, 1.0)
-"""Scales that are tried, in multiples of the largest third difference."""
+SCALES = (8.0, 2.0, 1.4, 1.2, 1.0)
+"""Scales that are tried, in multiples of the largest third difference; the first one is the scale of the proof."""
 
 _MARGIN = 10.0  # units by which slopes and curvatures of a path may exceed those of the target
 _PRODUCT_BITS = 4  # the product is good to 2^-6 units
