@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from approxrates.constructions.gadgets.floors import floor_chain
 from approxrates.constructions.gadgets.sawtooth import square
 from approxrates.constructions.graph import Graph
-from approxrates.layers import Layer
+from approxrates.layers import ONE, ZERO, Layer, SparseLayer
 from approxrates.network import Network
 from approxrates.plots import drawn_numbers, plot_channel_layout, save_figure
 from approxrates.plots.channel_layout import _places
@@ -59,6 +59,17 @@ def test_a_carried_value_stays_on_its_lane():
     assert len(carries) > 60
     assert all(before.lane == after.lane for before, after in carries)
     assert {after.part for _, after in carries} == {"input"}
+
+
+def test_weights_that_are_zero_read_nothing_though_they_are_parameters():
+    full = SparseLayer(2, (((0, ONE), (1, ZERO)), ((0, ONE), (1, ONE))), (ZERO, ONE), ("relu",) * 2, ("a carry", "b"))
+    first = SparseLayer(1, (((0, ONE),),) * 2, (None,) * 2, ("relu",) * 2, ("a", "spare"))
+    last = SparseLayer(2, (((0, ONE), (1, ONE)),), (None,), ("identity",), ("output",))
+    columns = columns_of(Network((first, full, last)))
+    carry, computed = columns[2]
+    assert (carry.carries, carry.reads, computed.carries, computed.reads) == (0, (0,), None, (0, 1))
+    legend = [text.get_text() for text in plot_channel_layout(Network((first, full, last))).get_legend().get_texts()]
+    assert legend == ["a: 1", "spare: 1", "b: 3", "output: 2", "carried on: 3"]
 
 
 def test_the_columns_that_are_left_out_repeat_those_that_are_drawn():

@@ -23,7 +23,7 @@ from approxrates.plots.families import readable
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import GUIDE, GUIDE_TEXT, OKABE_ITO, check_axes, figure_of, new_figure, styled
 
-_ENDS = "#444444"
+_GREYS = {"input": "#444444", "output": "#444444", "spare": "#D2D2D2"}
 _UNCUT = 36
 """Columns of a network that is drawn without leaving any out."""
 _GAP = 2.6
@@ -139,11 +139,11 @@ def _draw(
 
 
 def _colors(columns: Sequence[Column]) -> dict[str, str]:
-    """A colour for each part in order of appearance; inputs and outputs are grey."""
+    """A colour for each part in order of appearance; inputs, outputs and units without a task are grey."""
     parts = dict.fromkeys(channel.part for column in columns for channel in column)
-    inner = [part for part in parts if part not in ("input", "output")]
+    inner = [part for part in parts if part not in _GREYS]
     tones = {part: OKABE_ITO[i % len(OKABE_ITO)][i // len(OKABE_ITO) % 2] for i, part in enumerate(inner)}
-    return {part: tones.get(part, _ENDS) for part in parts}
+    return {part: tones[part] if part in tones else _GREYS[part] for part in parts}
 
 
 def _marks(network: Network) -> dict[str, str]:

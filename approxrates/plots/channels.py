@@ -13,7 +13,7 @@ from approxrates.network.description import CARRY, part_of
 
 BLOCK = 4
 """Lanes of a block: many units of one part drawn as one box."""
-_CAPS = (40, 20, 10, BLOCK)
+_CAPS = (40, 20, 10, 7)
 _LANES, _CALM, _EXCESS = 44, 18, 1.5
 """Units are drawn one by one on up to 44 lanes, unless a few wide layers would stand among many narrow ones: then on up
 to 18, or half as many again as most layers need."""
@@ -108,12 +108,11 @@ def _column(
 
 
 def _sources(layer: AnyLayer) -> Iterator[list[int]]:
-    """For each unit the inputs that it reads."""
+    """For each unit the inputs that it reads: a weight that is zero reads nothing, be it a parameter or not."""
     if not isinstance(layer, Layer):
-        yield from ([source for source, _ in row] for row in layer.rows)
+        yield from ([source for source, weight in row if weight] for row in layer.rows)
         return
-    used = layer.weight != 0.0 if layer.weight_mask is None else layer.weight_mask
-    yield from (np.flatnonzero(row).tolist() for row in used)
+    yield from (np.flatnonzero(row).tolist() for row in layer.weight)
 
 
 def _split(units: Sequence[int], cap: int) -> list[tuple[tuple[int, ...], int]]:
