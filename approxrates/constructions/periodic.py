@@ -109,15 +109,12 @@ def build(
             f"the periodic lookup has at most 2 readouts and {MOST_DIGITS} digits. Got readouts={sines}, "
             f"digits={per_entry}. Leave them out."
         )
-    k = choose_size(
-        "yarotsky2020_periodic",
-        n_params,
-        doublings,
-        "doublings",
-        lambda k: _count(k, sines),
-        least=2,
-        most=MOST_DOUBLINGS,
-    )
+
+    def size(k: int) -> int:
+        return _count(k, sines)
+
+    most = _MOST_BY_LIMIT if doublings is None else MOST_DOUBLINGS
+    k = choose_size("yarotsky2020_periodic", n_params, doublings, "doublings", size, least=2, most=most)
     plan = encode_phases(target, k, sines, per_entry)
     provenance = {
         "construction": "yarotsky2020_periodic",
