@@ -79,7 +79,7 @@ def construct(
         target: The function to approximate.
         n_params: Upper limit on ``Network.n_params``.
         activation: What the ReLU units of the construction are compiled to; see ``compile_network``. Of another one
-            than ``"relu"`` the limit counts the compiled network, and sizes are tried until it is used to 2 %.
+            than ``"relu"`` the limit counts the compiled network, and the largest of a few sizes that fits is returned.
         tolerance: Largest change of the output by compiling; by default a thousandth of the network's own bound.
         **options: Of the construction, for instance a size in place of the limit: ``cells`` of ``interpolation``,
             ``steps`` of ``yarotsky2017_square``. The ``build`` function of its module tells them.

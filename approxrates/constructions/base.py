@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,7 @@ class Theorem:
         size: Cells per axis that the error law is stated in (``N M`` for two-scale networks), from the provenance.
         constant: ``(target) -> c`` with ``error_sup <= c * size**-min(smoothness, order)``, for every size.
         order: Highest smoothness that the error law makes use of.
+        further_options: Keywords of those that ``build`` hands on to.
     """
 
     name: str
@@ -53,3 +55,11 @@ class Theorem:
     size: Callable[[Settings], float] | None = None
     constant: Callable[[Any], float] | None = None
     order: float = float("inf")
+    further_options: Callable[[], tuple[str, ...]] = tuple
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Keywords of ``build`` besides the limit."""
+        own = inspect.signature(self.build).parameters.values()
+        named = [p.name for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)][1:]
+        return tuple(name for name in [*named, *self.further_options()] if name != "n_params")

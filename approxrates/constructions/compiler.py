@@ -33,7 +33,7 @@ from approxrates.network import Network
 
 _PLACES = 64
 """Bits that bounds are kept with; they are rounded outwards."""
-_TRIALS = 12
+_TRIALS = 8
 """Networks built at most on the way to the largest one that fits."""
 
 
@@ -120,25 +120,27 @@ def largest_compiled(
     """
     if n_params is None:
         return _compiled(build(None), activation, tolerance)
-    low, high, best, seen = 0, n_params, None, 0
-    trial = n_params
+    best: Network | None = None
+    fits, large, seen = 0, n_params + 1, n_params + 1
+    trial = max(1, n_params // kink_of(activation).n_copies ** 2)
     for _ in range(_TRIALS):
         try:
             network = build(trial)
-        except ValueError as problem:
-            if best is None and trial == n_params:
+        except ValueError:
+            if trial >= n_params:
                 raise
-            low, needed = trial, problem
+            fits, trial = max(fits, trial), min(2 * trial, large - 1, n_params)
+            continue
+        made = _compiled(network, activation, tolerance)
+        if made.n_params <= n_params:
+            best, fits = made, max(trial, fits)
         else:
-            needed = None
-            made = _compiled(network, activation, tolerance)
-            if made.n_params <= n_params:
-                best, low = made, trial
-            else:
-                high, seen = min(high, network.n_params), made.n_params
-        if high - low <= max(1, high // 50):
+            large, seen = min(large, trial), made.n_params
+        # A compiled network is larger by nearly the same factor at all sizes.
+        guess = int(0.995 * n_params * network.n_params / made.n_params)
+        trial = guess if fits < guess < large else (fits + large) // 2
+        if trial <= fits * 1.01 or made.n_params == n_params:
             break
-        trial = (low + high) // 2 if best is not None or needed is not None else trial * n_params // (2 * seen)
     if best is None:
         raise ValueError(
             f"n_params must be at least about {seen} for this construction by {activation}. Got n_params={n_params}. "

@@ -8,7 +8,6 @@ that depth does better. Here: one layout per range of smoothness and dimension, 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import Any
 
 from approxrates.constructions.base import Theorem
@@ -20,12 +19,12 @@ _LAYOUTS = ("deep_line", "deep_slopes", "deep_taylor", "deep_plane")
 
 def layouts() -> list[Theorem]:
     """The theorems that are dispatched to."""
-    found = []
-    for module in _LAYOUTS:
-        path = f"approxrates.constructions.{module}"
-        if importlib.util.find_spec(path) is not None:
-            found.append(importlib.import_module(path).THEOREM)
-    return found
+    return [importlib.import_module(f"approxrates.constructions.{module}").THEOREM for module in _LAYOUTS]
+
+
+def _options() -> tuple[str, ...]:
+    """What any of the layouts takes."""
+    return tuple(dict.fromkeys(option for theorem in layouts() for option in theorem.options))
 
 
 def build(target: Target, *, n_params: int | None = None, **options: Any) -> Network:
@@ -51,6 +50,11 @@ def build(target: Target, *, n_params: int | None = None, **options: Any) -> Net
     )
 
 
+def _rate(smoothness: float, dim: int, depth_exponent: float = 1.0) -> float:
+    """``(1 + a) r / d``."""
+    return (1.0 + depth_exponent) * smoothness / dim
+
+
 THEOREM = Theorem(
     name="yarotsky2020_deep",
     statement="Functions of smoothness r in d variables are within W^(-2 r / d) of ReLU networks with W weights and "
@@ -59,6 +63,7 @@ THEOREM = Theorem(
     rate_law="error_sup ~ n_params^(-(1 + a) r / d), depth ~ n_params^a, 0 <= a <= 1",
     count_law="that of the layout, exact",
     dims=(1, 2),
-    rate=lambda smoothness, dim: 2.0 * smoothness / dim,
+    rate=_rate,
     build=build,
+    further_options=_options,
 )

@@ -40,6 +40,7 @@ FRAME_COLUMNS = (
     "error_sup_upper",
     "certified",
     "error_method",
+    "error_share",
     "ended_by",
     "error_l2",
     "l2_error",
@@ -85,7 +86,9 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "activation": ""
         if reference
-        else architecture.get("activation", "relu" if architecture else None) or metrics.get("activation", "relu"),
+        else architecture.get("activation", "relu" if architecture else None)
+        or (construction.get("options") or {}).get("activation")
+        or metrics.get("activation", "relu"),
         "architecture": architecture.get("kind"),
         "width": architecture.get("width"),
         "depth": architecture.get("depth"),

@@ -8,7 +8,6 @@ new ones. Device, paths and worker counts stay out.
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,12 +56,12 @@ class Construction:
                 raise ValueError(f"construction must be one of {known}. Got {name!r}.")
         _check_limits(self.n_params, self.options)
         for name in self.name.values if isinstance(self.name, Axis) else (self.name,):
-            taken = [*[*inspect.signature(constructions.describe(name).build).parameters][1:], *_COMPILED]
+            taken = (*constructions.describe(name).options, *_COMPILED)
             for key in self.options:
-                if key not in taken or key == "n_params":
+                if key not in taken:
                     raise ValueError(
                         f"options must be what {name} takes. Got {key}={self.options[key]!r}. "
-                        f"Options: {', '.join(k for k in taken if k != 'n_params') or 'none'}."
+                        f"Options: {', '.join(taken)}."
                     )
 
     def to_spec(self) -> dict[str, Any]:
