@@ -24,7 +24,7 @@ from approxrates.target import Target
 
 Indices = NDArray[np.int64]
 _POINTS = 1 << 18
-_DEEPEST = 20
+_DEEPEST = 36
 """Bisections at most; where a claimed constant is far too large, or there is no error, the bound stays loose."""
 
 
