@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from approxrates.arithmetic.columns import evaluate_columns
 from approxrates.catalogue import load_target
 from approxrates.constructions import deep_slopes
 from approxrates.constructions.deep_slopes import THEOREM
@@ -115,6 +116,19 @@ def test_no_point_is_further_off_than_the_bound(cells: int, steps: int, words: i
     errors = [abs(a - b) for a, b in zip(values(network, points), TREE.exact(points), strict=True)]
     assert max(errors) <= network.provenance["bound"]
     assert max(errors) > 0.4 * network.provenance["bound"]
+
+
+def test_a_large_network_is_within_its_bound_at_many_points() -> None:
+    network = deep_slopes.build(TREE, n_params=1500)
+    provenance, exponent = network.provenance, 50
+    cells, steps = provenance["cells"], provenance["steps"]
+    knots = np.arange(cells + 1, dtype=np.int64) << exponent - cells.bit_length() + 1
+    ramp = 1 << exponent - provenance["mesh"]["ramp"]
+    fine = np.arange(16 * cells * steps, dtype=np.int64) * ((1 << exponent) // (16 * cells * steps))
+    grid = np.concatenate([fine, knots, *(knots[1:] - ramp * q // 8 for q in (1, 4, 7, 8, 9, 20))])
+    found = evaluate_columns(network.layers, grid[:, None], exponent)
+    worst = np.abs(found.values[:, 0] - TREE(grid / 2.0**exponent)).max()
+    assert 0.8 * provenance["bound"] < worst <= provenance["bound"] + found.radius
 
 
 @pytest.mark.parametrize("words", [None, 2, 4])
