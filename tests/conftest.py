@@ -10,6 +10,15 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Tests marked slow skip, and say so, unless ``-m`` speaks of them: ``-m slow``, or ``-m "slow or not slow"``."""
+    if "slow" in config.getoption("markexpr"):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="slow. Write: python -m pytest -m slow"))
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     """Fits run on one torch thread, as they do in worker processes."""
