@@ -183,3 +183,30 @@ def test_building_is_quick_and_deterministic() -> None:
     small = [build(target, cells=8, steps=4) for _ in range(2)]
     assert small[0].layers[-1].bias == small[1].layers[-1].bias
     assert all(a.rows == b.rows for a, b in zip(small[0].layers, small[1].layers, strict=True))
+
+
+@pytest.mark.parametrize(("max_bits", "steps"), [(24, 4), (32, 8), (48, 16)])
+def test_a_cap_on_bits_holds_for_every_weight_that_depends_on_the_target(max_bits, steps):
+    """Weights that differ between two targets, and all entries of tables, are no longer than the cap."""
+    one, other = (
+        ar.construct("yarotsky2020_deep_line", target_of("faber_tree", seed=s),
+                     n_params=700, max_bits=max_bits)
+        for s in (0, 1)
+    )  # fmt: skip
+    entries = [
+        (a, b)
+        for x, y in zip(one.layers, other.layers, strict=True)
+        for a, b in zip(x.entries(), y.entries(), strict=True)
+    ]
+    moved = [max(a.bits, b.bits) for a, b in entries if a != b]
+    assert len(moved) > 50
+    assert max(moved) <= max_bits
+    assert one.provenance["steps"] == steps
+
+
+def test_a_cap_that_leaves_no_room_is_refused():
+    target = target_of("faber_tree")
+    with pytest.raises(ValueError, match="max_bits must be at least 21"):
+        ar.construct("yarotsky2020_deep_line", target, n_params=700, max_bits=8)
+    with pytest.raises(ValueError, match="Allow more of either"):
+        ar.construct("yarotsky2020_deep_line", target, cells=64, steps=32, max_bits=40)

@@ -94,12 +94,12 @@ _MARGIN = 8
 
 @dataclass(frozen=True)
 class Coding:
-    """The target's numbers: a value is ``offset + unit word``; scale ``s``, tolerance ``T``, widening ``G``; ramps."""
+    """The target's numbers: a value is ``offset + unit word``; scale ``s``, reach ``s T``, widening ``G``; ramps."""
 
     offset: Dyadic
     unit: Dyadic
     scale: Dyadic
-    tolerance: Dyadic
+    reach: Dyadic
     widening: Dyadic
     ramp: int
 
@@ -112,7 +112,8 @@ def build(
     steps: int | None = None,
     words: int | None = None,
     depth_exponent: float | None = None,
-    beam: int = 12,
+    max_bits: int | None = None,
+    beam: int = 8,
 ) -> Network:
     """The network that follows a target, of sizes that are given or of the largest that fit.
 
@@ -127,6 +128,8 @@ def build(
         steps: ``M``, from 2 on.
         words: Entries per hinge; None for the number with the fewest weights.
         depth_exponent: ``a = p d / r - 1`` in ``[0, 1]``.
+        max_bits: Most bits of a weight that depends on the target, 24 or more; None for no cap. Ramps and other
+            constants of the layout, the same for all targets, have ``O(log(N M))`` bits whatever the cap.
         beam: States of the encoder's search.
 
     Raises:
@@ -136,7 +139,7 @@ def build(
     if target.dim != 1 or target.samples is not None:
         raise ValueError(f"{NAME} needs a function of one variable. Got {target.name} with dim={target.dim}.")
     smoothness = min(target.regularity.smoothness, 1.0)
-    plan = choose(smoothness, n_params, cells, steps, words, depth_exponent)
+    plan = choose(smoothness, n_params, cells, steps, words, depth_exponent, max_bits)
     walks = encode_walks(target, plan.cells, plan.steps, beam=beam)
     knots = values_on(target, np.arange(plan.cells + 1) / plan.cells)
     coding, whole = _coding(plan, walks, knots, smoothness)
@@ -188,7 +191,7 @@ def layout(plan: Plan, odd: Sequence[Dyadic], even: Sequence[Dyadic], coding: Co
     with graph.part("join"):
         climbed = graph.relu(plan.steps - left, graph.level(total))
         follows = even_word - odd_word + total * coding.scale - climbed * (coding.scale * HALF)
-        limit = left * (coding.scale * coding.widening) + coding.scale * coding.tolerance
+        limit = left * (coding.scale * coding.widening) + coding.reach
         joined = odd_word + clip(graph, follows, limit)
     return graph, combination([(joined, coding.unit)], coding.offset)
 
@@ -202,10 +205,10 @@ def _coding(plan: Plan, walks: Walks, knots: Floats, smoothness: float) -> tuple
     offset = Dyadic(math.floor(low / last) - 2, unit.exponent - plan.value_bits)
     whole = [round(v) for v in ((knots - float(offset)) / last - 0.5).tolist()]
     scale = walks.scale << -unit.exponent
-    tolerance = Dyadic(math.ceil(((walks.end_error + 2 * last) / s + 2.0**-20) * 2**_MARGIN), -_MARGIN)
+    reach = Dyadic(math.ceil((walks.end_error + s * 2.0**-20) / last) + 2, -plan.value_bits)
     widening = Dyadic(1, max(0, math.ceil(0.01 - math.log2(float(scale) * plan.steps))) + 1)
     per_step = plan.cells.bit_length() - 1 + (plan.steps + 1).bit_length() + widening.exponent
-    return Coding(offset, unit, scale, tolerance, widening, per_step + math.ceil(_MARGIN / smoothness)), whole
+    return Coding(offset, unit, scale, reach, widening, per_step + math.ceil(_MARGIN / smoothness)), whole
 
 
 def _bound(target: Target, walks: Walks, coding: Coding, plan: Plan) -> tuple[float, bool]:
@@ -214,7 +217,7 @@ def _bound(target: Target, walks: Walks, coding: Coding, plan: Plan) -> tuple[fl
     sampled = not math.isfinite(cells)
     last_bit = float(coding.unit) * 2.0**-plan.value_bits
     radius, smoothness = target.regularity.radius or 0.0, min(target.regularity.smoothness, 1.0)
-    in_ramps = float(coding.unit * coding.scale) * (float(coding.tolerance) + 2.0**-_MARGIN)
+    in_ramps = float(coding.unit) * (float(coding.reach) + float(coding.scale) * 2.0**-_MARGIN)
     in_ramps += radius * 2.0 ** (-smoothness * coding.ramp) + (target.evaluation_error or 0.0)
     sampled = sampled or target.regularity.radius is None
     return max(walks.error if sampled else cells, in_ramps) + last_bit, sampled

@@ -11,6 +11,9 @@ import numpy as np
 
 from approxrates.constructions.base import Settings
 
+_LEAST_BITS = 21
+"""The scale of a walk is kept with 20 bits."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -27,6 +30,11 @@ class Plan:
     steps: int
     words: int
     value_bits: int
+
+    @property
+    def word_bits(self) -> int:
+        """Most bits of a weight that depends on the target: second differences of words, or the scale's 21."""
+        return max(_LEAST_BITS, self.value_bits + 2 * self.steps + 3)
 
     @property
     def levels(self) -> tuple[int, int]:
@@ -84,6 +92,7 @@ def choose(
     steps: int | None = None,
     words: int | None = None,
     depth_exponent: float | None = None,
+    max_bits: int | None = None,
 ) -> Plan:
     """The sizes that are given, or the largest that fit; see :func:`build`."""
     for value, what, least in (
@@ -91,6 +100,7 @@ def choose(
         (cells, "cells", 4),
         (steps, "steps", 2),
         (words, "words", 1),
+        (max_bits, "max_bits", _LEAST_BITS),
     ):
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer))):
             raise TypeError(f"{what} must be an integer. Got {value!r}. Write e.g. {what}={max(least, 8)}.")
@@ -110,8 +120,13 @@ def choose(
     plans = [
         plan
         for n_cells in ([int(cells)] if cells else [1 << a for a in range(2, 25)])
-        for plan in _plans(smoothness, n_params, n_cells, steps, words, depth_exponent)
+        for plan in _plans(smoothness, n_params, n_cells, steps, words, depth_exponent, max_bits)
     ]
+    if not plans and max_bits is not None:
+        raise ValueError(
+            f"yarotsky2020_deep_line needs more weights, or longer ones, for these sizes. Got n_params={n_params}, "
+            f"max_bits={max_bits}. Allow more of either."
+        )
     if not plans:
         least = _least(smoothness, cells, steps, words, depth_exponent)
         raise ValueError(
@@ -135,6 +150,7 @@ def _plans(
     steps: int | None,
     words: int | None,
     depth_exponent: float | None,
+    max_bits: int | None = None,
 ) -> Iterator[Plan]:
     """For a number of cells, for each number of words: the plan with the most steps that fits, if any."""
     if depth_exponent is not None:
@@ -148,7 +164,8 @@ def _plans(
             return Plan(cells, n_steps, g, value_bits(cells, n_steps, smoothness))
 
         def fits(n_steps: int, plan: Any = plan) -> bool:
-            return n_params is None or _count(plan(n_steps)) <= n_params
+            short = max_bits is None or plan(n_steps).word_bits <= max_bits
+            return short and (n_params is None or _count(plan(n_steps)) <= n_params)
 
         if not fits(steps or 2):
             continue
