@@ -25,6 +25,9 @@ _HOMES = {
     "FixedDepth": "architecture",
     "Network": "network",
     "construct": "constructions",
+    "compile_network": "constructions.compiler",
+    "to_fixed_width": "constructions.narrow",
+    "extract_bits": "constructions.bit_extraction",
     "approximate": "references",
     "Approximant": "approximant",
     "train": "training",
@@ -52,6 +55,7 @@ _HOMES = {
     "plot_channel_layout": "plots",
     "plot_sandwich": "plots",
     "plot_phase_diagram": "plots",
+    "plot_precision": "plots",
     "plot_comparison": "plots",
     "plot_targets": "plots",
     "plot_structure_function": "plots",
@@ -59,7 +63,7 @@ _HOMES = {
     "save_figure": "plots",
     "write_report": "report",
 }
-_RENAMED = {"register_activation": "register"}
+_RENAMED = {"register_activation": "register", "extract_bits": "extract"}
 
 __all__ = [*_HOMES, "__version__"]
 
@@ -72,6 +76,9 @@ if TYPE_CHECKING:
     from approxrates.catalogue import load_target, load_target_file
     from approxrates.certification import recertify
     from approxrates.constructions import construct
+    from approxrates.constructions.bit_extraction import extract as extract_bits
+    from approxrates.constructions.compiler import compile_network
+    from approxrates.constructions.narrow import to_fixed_width
     from approxrates.errors import approximation_error
     from approxrates.errors.sobolev import sobolev_error
     from approxrates.network import Network
@@ -82,6 +89,7 @@ if TYPE_CHECKING:
         plot_comparison,
         plot_error_map,
         plot_phase_diagram,
+        plot_precision,
         plot_rates,
         plot_sandwich,
         plot_structure_function,

@@ -43,6 +43,24 @@ def test_a_network_is_described_measured_saved_and_drawn(tmp_path):
     assert (tmp_path / "layout.csv").read_text().startswith("layer,units,carried,n_params,parts")
 
 
+@pytest.mark.parametrize(
+    ("name", "sizes", "first"),
+    [
+        ("yarotsky2017_product", ["--option", "steps=3"], "target: product, smoothness inf, dim 2, seed 0"),
+        ("takagi_exponential", ["--option", "levels=3"], "target: takagi, smoothness 0.5, dim 1, seed 0"),
+        (
+            "yarotsky2020_deep_slopes",
+            ["--option", "cells=8", "--option", "steps=4"],
+            "target: bump_tree, smoothness 1.5",
+        ),
+        ("interpolation", ["--option", "cells=4", "--smoothness", "1.5"], "target: bump_tree, smoothness 1.5"),
+        ("interpolation", ["--option", "cells=4"], "target: faber_tree, smoothness 0.25"),
+    ],
+)
+def test_without_a_target_there_is_one_that_the_construction_is_for(name, sizes, first):
+    assert invoke("construct", name, *sizes).startswith(first)
+
+
 def test_options_set_sizes_and_without_any_there_is_a_limit():
     assert "parameters: 35 not" in invoke("construct", "interpolation", "--option", "cells=12")
     assert "n_params=500" in invoke("construct", "interpolation")
@@ -68,7 +86,12 @@ def test_how_far_an_error_is_proven_is_told_without_rounding_up(certified, share
             ["interpolation", "--option", "cells"],
             "--option must be KEY=VALUE. Got 'cells'. Write e.g. --option cells=64.",
         ),
-        (["interpolation", "--option", "sells=3"], "does not know an option"),
+        (
+            ["interpolation", "--option", "sells=3"],
+            "options of interpolation must be among cells, activation, tolerance",
+        ),
+        (["yarotsky2020_deep", "--option", "depth_exponent=half"], "depth_exponent must be a number. Got 'half'."),
+        (["yarotsky2017_square", "--smoothness", "1.5"], "need a --target here"),
         (["interpolation", "--option", "cells=0"], "cells must be at least 1"),
         (["interpolation", "--target", "faber"], "faber_tree"),
         (["interpolation", "--n-params", "1"], "n_params must be at least"),

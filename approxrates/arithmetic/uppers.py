@@ -17,8 +17,8 @@ Upper = tuple[int, int]
 
 ZERO: Upper = (0, 0)
 ONE: Upper = (1, 0)
-SINES = frozenset({"sin", "sin2pi"})
-"""Names of ``sin(2 pi t)``."""
+SINES = frozenset({"sin"})
+"""The name of ``sin(2 pi t)``."""
 TWO_PI: Upper = (13_493_037_705, -31)
 """``2 pi 2^31 = 13493037704.52...``, rounded up."""
 _KEPT = 64

@@ -24,7 +24,10 @@ _COLUMNS = 100
 @app.command()
 def construct(
     name: Annotated[str | None, typer.Argument(help="Construction, e.g. interpolation.")] = None,
-    target: Annotated[str, typer.Option(help="Target family, or a target file (.toml).")] = "faber_tree",
+    target: Annotated[
+        str | None,
+        typer.Option(help="Target family, or a target file (.toml); default: one that the construction is for."),
+    ] = None,
     smoothness: Annotated[
         float | None, typer.Option(help="Smoothness r of the target; default: the first its family is tested with.")
     ] = None,
@@ -83,6 +86,7 @@ def _told(theorem: Theorem) -> str:
         "": theorem.statement,
         "error: ": theorem.rate_law,
         "count: ": theorem.count_law,
+        "options: ": ", ".join(theorem.options),
         "source: ": theorem.reference,
     }
     lines = [f"{theorem.name} (d = {', '.join(map(str, theorem.dims))}; {smoothness})"]
@@ -100,10 +104,17 @@ def _check_place(path: Path | None, option: str, example: str) -> None:
         raise ValueError(f"{option} must be a file in a folder that exists. Got {path}. Write e.g. {option} {example}.")
 
 
-def _target(family: str, smoothness: float | None, dim: int | None, seed: int, theorem: Theorem) -> Target:
+def _target(family: str | None, smoothness: float | None, dim: int | None, seed: int, theorem: Theorem) -> Target:
     """The target of a family or file; what is left out is chosen so that the theorem applies, if it can be."""
     from approxrates.catalogue import describe, load_target, load_target_file
 
+    if family is None and theorem.example is not None:
+        if smoothness is not None or dim is not None:
+            raise ValueError(f"--smoothness and --dim need a --target here: {theorem.name} is about one function.")
+        return theorem.example()
+    if family is None:
+        rough = theorem.smoothness[0] < 1 if smoothness is None else smoothness < 1
+        family = "faber_tree" if rough else "bump_tree"
     if family.endswith(".toml"):
         if smoothness is not None or dim is not None:
             raise ValueError("--smoothness and --dim must be left out for a target file: the file states them.")

@@ -102,6 +102,9 @@ def construct(
     """
     theorem = describe(name)
     _check_target(theorem, target)
+    for option, value in options.items():
+        if isinstance(value, str):
+            raise TypeError(f"{option} must be a number. Got {value!r}.")
     try:
         if activation == "relu":
             return theorem.build(target, n_params=n_params, **options)
@@ -112,9 +115,8 @@ def construct(
         )
     except TypeError as error:
         if "unexpected keyword" in str(error):
-            raise TypeError(
-                f"{name} does not know an option that was given: {error}. Write help(ar.construct)."
-            ) from None
+            known = ", ".join([*theorem.options, "activation", "tolerance"])
+            raise TypeError(f"options of {name} must be among {known}. Got {', '.join(options)}.") from None
         raise
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from approxrates.network import Network
+from approxrates.target import Target
 
 Settings = Mapping[str, Any]
 """A network's provenance: the sizes it was built with."""
@@ -39,6 +40,7 @@ class Theorem:
         constant: ``(target) -> c`` with ``error_sup <= c * size**-min(smoothness, order)``, for every size.
         order: Highest smoothness that the error law makes use of.
         further_options: Keywords of those that ``build`` hands on to.
+        example: The target of a theorem about a single function; None where it holds for a class.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Theorem:
     constant: Callable[[Any], float] | None = None
     order: float = float("inf")
     further_options: Callable[[], tuple[str, ...]] = tuple
+    example: Callable[[], Target] | None = None
 
     @property
     def options(self) -> tuple[str, ...]:

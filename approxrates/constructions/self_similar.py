@@ -33,6 +33,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+from approxrates.catalogue import load_target
 from approxrates.constructions.base import Settings, Theorem
 from approxrates.constructions.graph import Affine, Graph
 from approxrates.constructions.sizes import choose_size
@@ -128,4 +129,5 @@ THEOREM = Theorem(
     size=lambda settings: 2.0 ** _levels(settings),
     constant=lambda target: _constant(target.regularity.smoothness),
     order=1.0,
+    example=lambda: load_target("takagi", smoothness=0.5),
 )

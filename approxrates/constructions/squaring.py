@@ -31,16 +31,19 @@ Proven here; the theorem is that of Yarotsky (2017), arXiv:1610.01145, propositi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from approxrates.catalogue import load_target
 from approxrates.constructions.base import Settings, Theorem
 from approxrates.constructions.gadgets.sawtooth import product, square
 from approxrates.constructions.graph import Graph
 from approxrates.constructions.sizes import choose_size
 from approxrates.network import Network
+from approxrates.regularity import Regularity
 from approxrates.target import Target
 
 _PROBES = 9
@@ -136,6 +139,14 @@ def _steps(settings: Settings) -> int:
     return int(settings["steps"])
 
 
+def _square() -> Target:
+    return load_target("polynomial", dim=1)
+
+
+def _product() -> Target:
+    return Target.from_callable(lambda x: x[:, 0] * x[:, 1], Regularity(math.inf, 2), name="product")
+
+
 SQUARE = Theorem(
     name="yarotsky2017_square",
     statement="x^2 on [0, 1] is the limit of ReLU networks of width 3 with m layers and sup error exactly 2^(-2m-2).",
@@ -150,6 +161,7 @@ SQUARE = Theorem(
     size=lambda settings: 2.0 ** _steps(settings),
     constant=lambda target: 0.25,
     order=2.0,
+    example=_square,
 )
 
 PRODUCT = Theorem(
@@ -166,4 +178,5 @@ PRODUCT = Theorem(
     size=lambda settings: 2.0 ** _steps(settings),
     constant=lambda target: 0.25,
     order=2.0,
+    example=_product,
 )
