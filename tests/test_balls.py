@@ -10,6 +10,9 @@ from test_columns import random_layers, rationals
 
 from approxrates import activations
 from approxrates.arithmetic import choose_arithmetic, evaluate_balls, evaluate_columns, evaluate_exact, evaluate_float64
+from approxrates.constructions.compiler import compile_network
+from approxrates.constructions.gadgets.sawtooth import square
+from approxrates.constructions.graph import Graph
 from approxrates.layers import HALF, ONE, Dyadic, SparseLayer, dense
 from approxrates.network import Network
 
@@ -121,3 +124,13 @@ def test_networks_choose_their_arithmetic():
     assert np.array_equal(network(np.array([0.25, 0.75])), values)
     assert values.tolist() == [0.0, 0.0625]
     assert 0.0 < radii[1] <= 2.0**-50
+
+
+def test_balls_that_blow_up_at_first_are_made_narrow():
+    """Hinges of relu2 with steps of 2^-300, forty deep: at 128 bits the balls reach infinity, which is no answer."""
+    graph = Graph(1)
+    network = compile_network(graph.network([square(graph, graph.input(), 12)]), "relu2", 2.0**-300)
+    x = [Fraction(k, 64) for k in range(0, 65, 7)]
+    values, radii = network([[v] for v in x], arithmetic="ball")
+    assert np.isfinite(radii).all()
+    assert np.abs(values - np.array([float(v) ** 2 for v in x])).max() < 2.0**-25

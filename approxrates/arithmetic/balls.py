@@ -66,7 +66,8 @@ def evaluate_balls(
                 middle[point], radius[point] = _enclose(tables, points[point])
             if precision is not None:
                 break
-            goal = np.maximum(2.0**-bits, 2.0**-52 * np.abs(middle))
+            # A ball that is far too wide may lie anywhere, at infinity too: that is no large value.
+            goal = np.maximum(2.0**-bits, 2.0**-52 * np.where(np.isfinite(radius), np.abs(middle), 0.0))
             wanted = [point for point in wanted if not (radius[point] <= goal[point]).all()]
             places *= 2
             if wanted and places > _LAST:

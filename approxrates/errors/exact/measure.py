@@ -38,14 +38,18 @@ def snapped(x: Array) -> Array:
     return result
 
 
+def is_in_columns(network: Network) -> bool:
+    """Whether points can share work: exact columns rather than balls, point by point."""
+    return network.is_piecewise_linear or "sin" in network.activations
+
+
 def values_and_radius(network: Network, x: Array) -> tuple[Array, float]:
     """Values of a network with one output at points that :func:`snapped` gave, and how far they may be off.
 
     Raises:
         ValueError: If no arithmetic knows the network's activations.
     """
-    codes = network.activations
-    if network.is_piecewise_linear or "sin" in codes:
+    if is_in_columns(network):
         points = np.rint(x * ONE_UNIT).astype(np.int64)
         try:
             found = evaluate_columns(network.layers, points, POSITION)
@@ -64,10 +68,10 @@ def measure(network: Network, target: Target, budget: int | None = None) -> Meas
         network: One output, ``network.dim == target.dim``.
         target: What it shall approximate.
         budget: Most points; by default 65,536 in d = 1 and 32,768 above, 2,048 where a weight is longer than 100,000
-            bits.
+            bits, or the activations need balls.
     """
     most = budget if budget is not None else _POINTS.get(network.dim, 1 << 15)
-    if budget is None and network.max_bits > _LONG:
+    if budget is None and (network.max_bits > _LONG or not is_in_columns(network)):
         most = _FEW_POINTS
     refine = min(_BEST, max(1, most // (4 * _STENCIL * _ROUNDS)))
     x = _points(network, max(2, most - refine * _STENCIL * _ROUNDS))
