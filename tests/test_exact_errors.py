@@ -236,6 +236,40 @@ def test_ranges_of_a_target_hold():
         assert np.all((low - 1e-12 <= f) & (f <= high + 1e-12))
 
 
+def spiked(*factors):
+    """The hat ``relu(1 - 2^120 |x - a|)``, ``a`` between multiples of 2^-52, through ReLU units of these weights."""
+    at, (zoom, *passed) = Dyadic((1 << 90) // 3, -90), factors
+    graph = Graph(1)
+    beside = [graph.relu((graph.input() - at) << zoom[0]), graph.relu((affine(at) - graph.input()) << zoom[0])]
+    value = graph.relu(affine(Dyadic(1, zoom[2])) - (beside[0] + beside[1] << zoom[1]), 2)
+    for level, power in enumerate(passed[:-1], start=3):
+        value = graph.relu(value << power, level)
+    return graph.network([value << passed[-1]])
+
+
+@pytest.mark.parametrize(
+    "factors",
+    [((60, 60, 0), 3), ((560, 560, 0), 3), ((-550, 670, -550), 553)],
+    ids=["moderate", "beyond floats", "tiny"],
+)
+def test_no_spike_is_lost_where_floats_end(factors):
+    network = spiked(*factors)
+    peak = network([Dyadic((1 << 90) // 3, -90)], "exact")[0]
+    assert peak == 8
+    error = ar.approximation_error(network, ar.load_target("faber_tree", smoothness=0.5, dim=1, seed=0))
+    assert error.sup[1] > 6 or (not error.certified and error.share < 1)
+
+
+def test_weights_below_the_range_of_floats_are_not_zero():
+    graph = Graph(1)
+    large = graph.relu(graph.input() << 1000, 1)
+    network = graph.network([graph.relu(large << -1080, 2) << 80])  # x itself
+    ends = np.arange(129, dtype=np.int64) << 45
+    found = Strips(prepared(network), ends[:-1], ends[1:], 1e300, 1e300).run()
+    for chord, position in zip(found.ends, (ends[:-1], ends[1:]), strict=True):
+        assert (np.abs(position / ONE - chord) <= found.rem).all()
+
+
 def test_a_hint_is_not_trusted():
     """With a mesh that is plainly wrong the proof still holds."""
     honest = a_network(3)

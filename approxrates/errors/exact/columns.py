@@ -27,7 +27,7 @@ Integers = NDArray[Any]
 Index = NDArray[np.intp]
 _FITS = 62
 _WORTH = 32  # zeros at the end of long integers that are worth a search
-_TINY = 1e-300
+TINY = 1e-300
 """More than what underflow loses in one rounding."""
 
 
@@ -76,10 +76,10 @@ def rounded(ints: Integers, exponent: int) -> tuple[Array, Array]:
         extra = max(0, max(ints.max(), -ints.min()).bit_length() - _FITS)
         if extra:  # what is cut off is below the last of 62 bits of the largest
             exponent += extra
-            spare = math.ldexp(1.0, max(-1000, min(1000, exponent)))
+            spare = math.ldexp(1.0, max(-1000, exponent)) if exponent <= 1000 else math.inf
             ints = (ints >> extra).astype(np.int64)
     ends = np.ldexp(ints.astype(np.float64), max(-5000, min(5000, exponent)))
-    return ends, 4 * UNIT * np.abs(ends).max(axis=0) + spare + _TINY
+    return ends, 4 * UNIT * np.abs(ends).max(axis=0) + spare + TINY
 
 
 def exact_column(part: Partition, ints: Integers, exponent: int, sure: NDArray[np.bool_] | None = None) -> Column:

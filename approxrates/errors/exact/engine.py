@@ -31,13 +31,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from approxrates.errors.base import UNIT, Array
-from approxrates.errors.exact.columns import Column, Index, Joins, Partition, combined_integers, exact_column, rounded
+from approxrates.errors.exact.columns import (
+    TINY,
+    Column,
+    Index,
+    Joins,
+    Partition,
+    combined_integers,
+    exact_column,
+    rounded,
+)
 from approxrates.errors.exact.prepared import PreparedLayer
 from approxrates.layers import ONE, Dyadic
 
 POSITION = 52
 """Ends of intervals are integers times ``2^-52``: float64 holds them, and so the target is asked at the same points."""
 _UP = 1.0 + 2.0**-40
+_LEAST = 2.0**-1022
+"""Smaller floats have fewer than 53 bits."""
 Rules = Callable[["Strips", int, int, Column], Column]
 
 
@@ -163,7 +174,9 @@ class Strips:
             ends += product
             size += np.abs(product)
             rem += abs(factor) * spread
-        rem += (len(terms) + 4) * UNIT * np.maximum(size[0], size[1]) + 1e-300
+            if abs(factor) < _LEAST and weight:  # rounded by more than a part in 2^53, perhaps to 0
+                rem += 2.0**-1074 * (np.abs(own).max(axis=0) + spread)
+        rem += (len(terms) + 4) * UNIT * np.maximum(size[0], size[1]) + TINY
         rem *= _UP
         return ends, rem, float(np.abs(ends).max(initial=0.0))
 
@@ -193,7 +206,8 @@ class Strips:
     ) -> tuple[Array, Array]:
         """Remainders and ends of ``relu`` where it is not sure; the bends that matter are noted."""
         alive = column.ends.min(axis=0) >= column.rem
-        dead = -column.ends.max(axis=0) >= column.rem
+        # An end beyond the range of floats is -inf with an infinite remainder: nothing is known there.
+        dead = (-column.ends.max(axis=0) >= column.rem) & np.isfinite(column.rem)
         off = np.where(dead, 0.0, column.rem)
         ends = np.where(dead, 0.0, straight)
         open_ = np.flatnonzero(~(alive | dead | sure))
@@ -214,7 +228,8 @@ class Strips:
         low, high = chord[0], chord[1]
         least, most = np.minimum(low, high), np.maximum(low, high)
         crosses = (least < 0.0) & (most > 0.0)
-        dent = np.where(crosses, -least * most / np.where(crosses, most - least, 1.0), 0.0) * _UP
+        # The quotient first: the product of two small numbers may be less than floats hold.
+        dent = np.where(crosses, -least / np.where(crosses, most - least, 1.0) * most, 0.0) * _UP
         ends, off = np.maximum(chord, 0.0), rem + dent
         top = (most + rem) * _UP
         if self.rules is not None:

@@ -54,7 +54,7 @@ def prepared(network: Network) -> list[PreparedLayer]:
         shapes = tuple(_shape(row) if on and 0 < len(row) <= _FEW else None for row, on in zip(rows, relu, strict=True))
         layers.append(PreparedLayer(rows, bias, relu, above, shapes))
         below = np.zeros(exact.n_in)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             for row, size in zip(rows, above, strict=True):
                 for source, weight in row:
                     below[source] += abs(float(weight)) * size

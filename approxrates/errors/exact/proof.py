@@ -95,7 +95,8 @@ def prove(network: Network, target: Target, tolerance: float, budget: int | None
         tolerance: Relative width of the enclosure to aim at on the straight part.
         budget: Most intervals to follow, and target evaluations of the search, each.
     """
-    return _Prover(network, target, tolerance, budget).run()
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers beyond the range of floats are unknown ones
+        return _Prover(network, target, tolerance, budget).run()
 
 
 class _Prover:

@@ -22,13 +22,13 @@ interval.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from approxrates.errors.base import UNIT, Array
-from approxrates.errors.exact.columns import Column
+from approxrates.errors.exact.columns import TINY, Column
 from approxrates.errors.exact.engine import Strips
 from approxrates.errors.exact.prepared import PreparedLayer, Terms, added
 from approxrates.layers import ONE, Dyadic
@@ -36,6 +36,7 @@ from approxrates.layers import ONE, Dyadic
 _MOST_TERMS, _MOST_FORMS, _MOST_PATTERNS = 24, 2048, 8
 _LOOSE = 2.0**-30
 _UP = 1.0 + 2.0**-40
+_MODERATE = 900
 Chord = tuple[Array, Array]
 """Ends ``(2, n)`` and remainder ``(n,)``."""
 
@@ -46,6 +47,8 @@ def tightened(strips: Strips, depth: int, unit: int, column: Column) -> Column:
     loose = ~column.sure & ~(column.rem <= _LOOSE * np.abs(column.ends).max(axis=0))
     if depth == 0 or not 2 <= len(row) <= _MOST_FORMS or not loose.any():
         return column
+    if not all(map(_is_moderate, _factors(strips.layers[depth - 1], row, bias))):
+        return column  # floats do not hold what the rules compute with
     plain = expanded(column)
     best = _better(plain, _in_blocks(strips, depth, row, bias))
     if len(row) <= _MOST_TERMS:
@@ -56,6 +59,23 @@ def tightened(strips: Strips, depth: int, unit: int, column: Column) -> Column:
     rem = np.where(sure, plain[1], best[1])
     ints = None if column.ints is None or not sure.any() else column.ints[:, index]
     return Column(strips.joins.full, ends, rem, sure, ints, column.exponent)
+
+
+def _factors(below: PreparedLayer, row: Terms, bias: Dyadic | None) -> Iterator[Dyadic]:
+    """All numbers that the rules round to floats."""
+    for number in (bias, *(below.bias[source] for source, _ in row)):
+        if number is not None:
+            yield number
+    for source, weight in row:
+        shape = below.shape[source]
+        yield weight
+        if shape is not None:
+            yield shape[1]
+
+
+def _is_moderate(number: Dyadic) -> bool:
+    """Whether a number is far from both ends of the range of floats."""
+    return abs(number.bits + number.exponent) <= _MODERATE
 
 
 def expanded(column: Column) -> Chord:
@@ -76,7 +96,7 @@ def _sum(chords: Sequence[Chord], constant: float, n: int) -> Chord:
     size = np.full((2, n), abs(constant))
     for own, spread in chords:
         ends, rem, size = ends + own, rem + spread, size + np.abs(own)
-    return ends, (rem + (len(chords) + 4) * UNIT * size.max(axis=0)) * _UP
+    return ends, (rem + (len(chords) + 4) * UNIT * size.max(axis=0) + TINY) * _UP
 
 
 def _in_blocks(strips: Strips, depth: int, row: Terms, bias: Dyadic | None) -> Chord:
