@@ -16,7 +16,7 @@ from approxrates.network import Network
 from approxrates.target import Target
 
 _POINTS = {1: 1 << 16, 2: 1 << 15}
-_LONG, _FEW_POINTS = 100_000, 1 << 11
+_LONG, _FEW_POINTS = 100_000, 1 << 10
 """Bits of a weight beyond which points are dear, and how many are taken then."""
 _BLOCK = 32
 _BEST, _STENCIL, _ROUNDS = 24, 16, 3
@@ -67,7 +67,7 @@ def measure(network: Network, target: Target, budget: int | None = None) -> Meas
     Args:
         network: One output, ``network.dim == target.dim``.
         target: What it shall approximate.
-        budget: Most points; by default 65,536 in d = 1 and 32,768 above, 2,048 where a weight is longer than 100,000
+        budget: Most points; by default 65,536 in d = 1 and 32,768 above, 1,024 where a weight is longer than 100,000
             bits, or the activations need balls.
     """
     most = budget if budget is not None else _POINTS.get(network.dim, 1 << 15)
