@@ -17,7 +17,7 @@ from approxrates.errors.exact.engine import Strips
 from approxrates.errors.exact.mesh import first_mesh
 from approxrates.errors.exact.prepared import prepared
 from approxrates.errors.exact.proof import prove, target_range
-from approxrates.layers import Dyadic, Layer
+from approxrates.layers import Dyadic, Layer, SparseLayer
 
 ONE = 1 << 52
 EIGHTH = Dyadic(1, -3)
@@ -223,6 +223,20 @@ def test_float_layers_beside_exact_ones_are_followed():
     error = ar.approximation_error(network, target)
     assert error.certified
     assert error.method == "exact-pieces"
+
+
+def test_a_diverged_float_layer_beside_an_exact_one_has_infinite_error():
+    exact = Graph(1)
+    top = exact.network([exact.input() * Dyadic((1 << 70) + 1, -70)]).layers
+    network = ar.Network((Layer(np.array([[np.nan]]), None, ("relu",)), *top))
+    error = ar.approximation_error(network, ar.load_target("faber_tree", smoothness=0.5, dim=1, seed=0))
+    assert error.sup == (np.inf, np.inf)
+    assert not error.certified
+
+
+def test_a_network_without_parameters_is_zero():
+    network = ar.Network((SparseLayer(1, ((),), (None,), ("identity",)),))
+    assert network([0.25, 0.5]).tolist() == [0.0, 0.0]
 
 
 def test_ranges_of_a_target_hold():

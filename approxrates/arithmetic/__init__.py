@@ -98,7 +98,7 @@ def _in_chunks(layers: Sequence[AnyLayer], x: Any) -> NDArray[np.float64]:
     """Values of columns, for so many points at a time that memory stays bounded whatever the classes are."""
     points, exponent = dyadic_points(x)
     exact = [sparse(layer) for layer in layers]
-    longest = max(value.bits for layer in exact for value in layer.entries())
+    longest = max((value.bits for layer in exact for value in layer.entries()), default=0)
     live = max(sum(len(row) > 1 for row in layer.rows) for layer in exact)  # others stay formulas, or pass a column on
     size = max(64, _MEMORY // ((live + 4) * (longest // 8 + 64)))
     if len(points) <= size:

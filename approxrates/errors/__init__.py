@@ -112,7 +112,10 @@ def approximation_errors(
     by_pieces = target.dim == 1 and not (provable and target.interpolation_gap is None)
     for i, network in enumerate(networks):
         if isinstance(network, Network) and not network.is_float:
-            results[i] = exact_error(network, target, gap, budget, certify=certify)
+            finite = network.is_finite  # float layers may stand beside exact ones
+            results[i] = (
+                exact_error(network, target, gap, budget, certify=certify) if finite else _infinite(network, target.dim)
+            )
             continue
         pieces = _pieces(network) if by_pieces else None
         if not _is_finite(network) or (pieces is not None and not np.all(np.isfinite(pieces.values))):
