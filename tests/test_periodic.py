@@ -9,7 +9,7 @@ import pytest
 import approxrates as ar
 from approxrates.arithmetic.balls import evaluate_balls
 from approxrates.constructions import construct, periodic
-from approxrates.constructions.encoders.phases import encode_phases
+from approxrates.constructions.encoders.phases import _digits, encode_phases
 from approxrates.layers import Dyadic, dyadic
 from approxrates.regularity import Regularity
 from approxrates.target import Target
@@ -149,6 +149,29 @@ def test_words_hold_the_phases(digits):
         value = float(plan.middle) + float(plan.amplitude) * math.sin(math.tau * float(turns))
         rounding = math.pi * float(plan.amplitude) * 2.0**-digits * (1 + 2.0 ** (1 - digits))
         assert abs(value - (cell.max() + cell.min()) / 2) <= rounding * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("digits", [4, 7])
+def test_digits_are_right_beside_whole_turns(digits):
+    """``theta_{n+1}`` just below a whole turn, its digits just above it: the entry before must know."""
+    rng = np.random.default_rng(3)
+    theta = np.concatenate([rng.choice([-1.0, 1.0], 500) * rng.uniform(0, 2.0**-digits, 500), rng.uniform(-1, 1, 500)])
+    theta = rng.permutation(theta)
+    entries = [int(t) for t in _digits(theta, digits)]
+    assert all(0 <= t < 2**digits for t in entries)
+    after = Fraction(0)
+    for t, wanted in zip(entries[::-1], theta[::-1], strict=True):
+        after = (t + after) / 2**digits
+        off = (after - Fraction(wanted)) % 1
+        assert min(off, 1 - off) <= Fraction(1 + 2.0**-30) / 2 ** (digits + 1)
+
+
+@pytest.mark.parametrize("seed", [3, 5])
+def test_the_bound_holds_with_few_digits(seed):
+    target = tree(0.5, seed)
+    network = periodic.build(target, doublings=5, digits=4)
+    x = np.arange(2**11 + 1) / 2**11
+    assert np.abs(network(x) - target(x)).max() <= network.provenance["bound"]
 
 
 @pytest.mark.parametrize(("target", "power"), [(LIPSCHITZ, 1), (PARABOLAS, 2)])

@@ -166,15 +166,19 @@ def _between(target: Target, spacing: float) -> float | None:
 
 
 def _digits(theta: Array, digits: int) -> NDArray[np.int64]:
-    """Digits ``t_n`` in base ``2^digits`` with ``0.t_n t_{n+1} ...`` within half a unit (and a bit) of ``theta_n``.
+    """Digits ``t_n`` in base ``B = 2^digits`` with ``0.t_n t_{n+1} ...`` within half a unit of ``theta_n``, modulo 1.
 
-    What follows digit n is ``theta_{n+1}`` modulo 1 up to ``2^-digits``, so the digit is the nearest whole number to
-    ``B theta_n - (theta_{n+1} mod 1)``.
+    From the last one back: a digit is the nearest whole number to ``B theta_n`` less what follows it. That must be the
+    digits themselves: near a whole number of turns they can lie on the other side of it than ``theta_{n+1}``, which is
+    the same phase for entry ``n + 1`` and a whole unit for entry ``n``.
     """
-    turns = theta % 1.0
-    after = np.append(turns[1:], 0.0)
-    nearest_whole: NDArray[np.int64] = np.rint(np.ldexp(turns, digits) - after).astype(np.int64)
-    return nearest_whole % (1 << digits)
+    base, after = 1 << digits, 0.0
+    found = []
+    for wanted in np.ldexp(theta % 1.0, digits)[::-1].tolist():
+        digit = round(wanted - after) % base
+        after = (digit + after) / base
+        found.append(digit)
+    return np.array(found[::-1], dtype=np.int64)
 
 
 def _word(entries: NDArray[np.int64], digits: int) -> Dyadic:
