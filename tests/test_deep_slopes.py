@@ -11,7 +11,7 @@ import pytest
 
 from approxrates.arithmetic.columns import evaluate_columns
 from approxrates.catalogue import load_target
-from approxrates.constructions import deep_slopes
+from approxrates.constructions import construct, deep_slopes
 from approxrates.constructions.deep_slopes import THEOREM
 from approxrates.constructions.encoders import slope_cells, slopes
 from approxrates.layers import SparseLayer, dyadic, sparse
@@ -204,6 +204,19 @@ def test_words_of_32_digits_are_lost_in_float64_and_words_of_16_are_not() -> Non
         moved = max(abs(a - b) for a, b in zip(values(network, points), values(rounded, points), strict=True))
         assert (moved > 10 * network.provenance["bound"]) is lost
         assert (network.max_bits > 53) is lost
+
+
+@pytest.mark.parametrize("smoothness", [2.0, 3.0])
+def test_a_small_function_is_approximated_as_well_as_a_large_one(smoothness: float) -> None:
+    """Sizes, digits and errors in units of the function are the same for any power of two in front of it."""
+    built = []
+    for factor in (1.0, 2.0**-30):
+        regularity = Regularity(smoothness, 1, radius=27.0 * factor)
+        target = Target.from_callable(lambda x, c=factor: c * np.sin(3.0 * x[:, 0]), regularity, name="wave")  # type: ignore[misc]
+        built.append(construct("yarotsky2020_deep", target, n_params=1100))
+    large, small = built
+    assert small.n_params == large.n_params
+    assert small.provenance["bound"] * 2.0**30 == pytest.approx(large.provenance["bound"], rel=1e-9)
 
 
 @pytest.mark.parametrize(

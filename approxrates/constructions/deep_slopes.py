@@ -45,7 +45,8 @@ Hölder constant ``H`` of ``f'`` (``f(x+h) - 2 f(x) + f(x-h)`` is ``h`` times th
 apart in the mean), the sliding code of :mod:`approxrates.constructions.encoders.slopes` is never off by more than 8
 units at nodes: ``32 H h^r``. Chords cost ``H h^r / 4`` more, roundings of ``s``, of tables and of ``rest`` less than
 that. The encoder takes the best of several scales, this one among them, and of two codes, this one among them: so
-``error_sup <= 34 H (N M)^-r``. (Measured constants are smaller by a factor of about 20.)
+``error_sup <= 34 H (N M)^-r``. (Measured constants are smaller by a factor of about 20.) Targets are sampled in
+float64, so no scale is below ``2^-40 max |f|``; where ``H (N M)^-r`` is, that takes its place in the law.
 
 BITS. Words take ``2 S`` bits; ``N`` of them, so about ``2 N M`` bits in all. In float64 words longer than 26 digits
 are lost.

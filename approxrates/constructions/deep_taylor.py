@@ -44,7 +44,8 @@ difference is ``h^2`` times a mean of ``f''``. With ``s`` eight times the larges
 :mod:`approxrates.constructions.encoders.bends` is never off by more than 275 units at nodes, ``2200 H h^r``; between
 them the second derivative of ``f - path`` is at most 2.5 units and ``2 H h^r``, and an eighth of it is added. The
 encoder takes the best of several scales, this one among them, and of two codes, this one among them: with room for
-roundings, ``error_sup <= 2300 H (N M)^-r``. (Measured constants are below ``H``.)
+roundings, ``error_sup <= 2300 H (N M)^-r``. (Measured constants are below ``H``.) Targets are sampled in float64, so no
+scale is below ``2^-40 max |f|``; where ``H (N M)^-r`` is, that takes its place in the law.
 
 BITS. Words take ``2 S`` bits, about ``2 N M`` in all.
 

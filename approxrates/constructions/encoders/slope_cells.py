@@ -95,9 +95,9 @@ class CellMesh:
         return float(np.abs(np.diff(nodes, order, axis=1)).max())
 
     def unit(self, order: int) -> float:
-        """The largest difference, or a small number that does no harm to the error law where there is none."""
+        """The largest difference; where it is smaller, 2^-40 of the largest value, which float64 values can tell."""
         regularity = self.target.regularity
-        floor = max(float(np.abs(self.values).max()), 1.0) * 2.0**-40
+        floor = (float(np.abs(self.values).max()) or 1.0) * 2.0**-40
         if regularity.radius:
             floor = max(floor, regularity.radius * float(self.spacing**regularity.smoothness) / 64.0)
         return max(self.difference(order), floor)
