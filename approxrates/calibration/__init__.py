@@ -10,7 +10,13 @@ from approxrates.calibration.pages import write_pages
 
 __all__ = ["CALIBRATIONS", "Calibration", "calibrate", "calibration"]
 
-CALIBRATIONS = {"coverage": "COVERAGE", "model-choice": "MODEL_CHOICE", "certificates": "CERTIFICATES"}
+CALIBRATIONS = {
+    "coverage": "COVERAGE",
+    "model-choice": "MODEL_CHOICE",
+    "certificates": "CERTIFICATES",
+    "exact-networks": "EXACT_NETWORKS",
+    "weight-jumps": "WEIGHT_JUMPS",
+}
 """Known calibrations, and the record of each in the module of its name."""
 
 

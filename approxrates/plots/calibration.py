@@ -1,14 +1,19 @@
-"""Figures of calibrations: coverage with binomial intervals, and shares of a choice."""
+"""Figures of calibrations: coverage with binomial intervals, shares of a choice, words of more and more digits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from approxrates.plots.labels import EndLabel, place_end_labels
 from approxrates.plots.saving import attach_numbers
-from approxrates.plots.style import GUIDE, GUIDE_TEXT, OKABE_ITO, new_figure, styled
+from approxrates.plots.style import DASHES, GUIDE, GUIDE_TEXT, MARKERS, OKABE_ITO, check_axes, new_figure, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROW = 0.2  # inches
 _CHARACTER = 0.062  # inches
@@ -79,6 +84,48 @@ def draw_shares(labels: Sequence[str], shares: Mapping[str, Sequence[float]]) ->
             for i, name in enumerate(labels)
         ],
     )
+    return ax
+
+
+def draw_words(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Distance from exact values over the digits of a word, a line for each construction and arithmetic.
+
+    Args:
+        table: Columns ``check`` (the arithmetic), ``setting`` (the construction), ``size`` (digits) and ``measured``
+            (the distance in units of the construction's error bound). Zeros are drawn a decade below all others.
+        ax: Axes to draw on; without it a new figure.
+
+    Raises:
+        TypeError: If ``ax`` is no Axes.
+    """
+    check_axes(ax)
+    above = table["measured"][table["measured"] > 0]
+    zero = 10.0 ** (np.floor(np.log10(float(above.min()))) - 1)
+    with styled():
+        if ax is None:
+            ax = new_figure(5.6, 3.2).add_axes((0.11, 0.15, 0.87, 0.81))
+        ax.set_xscale("log", base=2)
+        ax.set_yscale("log")
+        ends = []
+        checks, settings = list(dict.fromkeys(table["check"])), list(dict.fromkeys(table["setting"]))
+        for (setting, check), rows in table.groupby(["setting", "check"], sort=False):
+            (line, text), place = OKABE_ITO[settings.index(setting)], checks.index(check)
+            heights = rows["measured"].clip(lower=zero)
+            ax.plot(rows["size"], heights, color=line, marker=MARKERS[place], ms=3.5, lw=1.1, ls=DASHES[place])
+            name = f"{str(setting).removeprefix('yarotsky2020_').replace('_', ' ')}, {check}"
+            ends.append(EndLabel(name, float(rows["size"].iloc[-1]), float(heights.iloc[-1]), text))
+        sizes = sorted(set(table["size"].tolist()))
+        for height, dash in ((1.0, (0, (4, 2))), (zero, "-")):
+            ax.plot([sizes[0] * 0.85, sizes[-1]], [height, height], color=GUIDE, lw=0.7, ls=dash, zorder=1)
+        ax.set_xlim(sizes[0] * 0.85, sizes[-1])
+        ax.text(sizes[0] * 0.87, zero, "0", color=GUIDE_TEXT, fontsize=7, va="bottom", ha="left")
+        place_end_labels(ax, ends, data_end=float(sizes[-1]))
+        ax.set_xticks(sizes, [str(size) for size in sizes])
+        ax.minorticks_off()
+        ax.set_xlabel("digits of a word")
+        ax.set_ylabel("distance from exact values / error bound")
+    numbers = table[["setting", "check", "size", "measured"]].to_dict("records")
+    attach_numbers(ax, [{str(k): v for k, v in row.items()} for row in numbers])
     return ax
 
 
