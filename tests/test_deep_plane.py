@@ -203,10 +203,10 @@ def test_the_largest_network_under_a_limit_is_returned(limit):
 
 
 def test_exponent_is_a_depth_knob():
-    depths = [build(tree(), n_params=2500, exponent=a, beam=2).depth for a in (0.0, 0.75, 1.0)]
+    depths = [build(tree(), n_params=2500, depth_exponent=a, beam=2).depth for a in (0.0, 0.75, 1.0)]
     assert depths == sorted(depths)
     assert depths[0] < depths[1]
-    small, large = (build(tree(), n_params=limit, exponent=0.6, beam=2).provenance for limit in (1200, 3000))
+    small, large = (build(tree(), n_params=limit, depth_exponent=0.6, beam=2).provenance for limit in (1200, 3000))
     assert large["steps"] / small["steps"] == pytest.approx((3000 / 1200) ** 0.3, abs=0.35)
 
 
@@ -255,7 +255,7 @@ def test_proven_ranges_hold_and_are_close():
         ({"cells": 4, "steps": 1}, ValueError),
         ({"cells": 4, "steps": 2, "words": 3}, ValueError),
         ({"cells": 4000, "steps": 20}, ValueError),
-        ({"n_params": 1000, "exponent": 1.5}, ValueError),
+        ({"n_params": 1000, "depth_exponent": 1.5}, ValueError),
         ({"n_params": 1000.0}, TypeError),
     ],
 )

@@ -87,7 +87,7 @@ def show_rates(records: Records) -> None:
             ", ".join(p for p in curve.label.split(", ") if p != target and not p.startswith("r = ")) or curve.label
         )
         rows.append((target, _short(curve.key.get("smoothness")), family, *_rate_cells(row)))
-    widths = [min(max(len(r[i]) for r in rows), most) for i, most in enumerate((18, 5, 30, 22, 5, 20))]
+    widths = [min(max(len(r[i]) for r in rows), most) for i, most in enumerate((18, 5, 38, 22, 5, 20))]
     for cells in rows:
         shown = (c if len(c) <= w else f"{c[: w - 1]}…" for c, w in zip(cells, widths, strict=True))
         typer.echo("  ".join(c.ljust(w) for c, w in zip(shown, widths, strict=True)).rstrip())

@@ -102,22 +102,14 @@ def construct(
     """
     theorem = describe(name)
     _check_target(theorem, target)
-    for option, value in options.items():
-        if isinstance(value, str):
-            raise TypeError(f"{option} must be a number. Got {value!r}.")
-    try:
-        if activation == "relu":
-            return theorem.build(target, n_params=n_params, **options)
-        from approxrates.constructions.compiler import largest_compiled
+    theorem.check_options(options)
+    if activation == "relu":
+        return theorem.build(target, n_params=n_params, **options)
+    from approxrates.constructions.compiler import largest_compiled
 
-        return largest_compiled(
-            lambda limit: theorem.build(target, n_params=limit, **options), n_params, activation, tolerance
-        )
-    except TypeError as error:
-        if "unexpected keyword" in str(error):
-            known = ", ".join([*theorem.options, "activation", "tolerance"])
-            raise TypeError(f"options of {name} must be among {known}. Got {', '.join(options)}.") from None
-        raise
+    return largest_compiled(
+        lambda limit: theorem.build(target, n_params=limit, **options), n_params, activation, tolerance
+    )
 
 
 def _check_target(theorem: Theorem, target: Target) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from approxrates.network import Network
@@ -29,8 +31,8 @@ class Theorem:
         rate_law: The declared error law in ``n_params``, for people.
         count_law: The number of parameters, for people.
         dims: Input dimensions that it is built for.
-        rate: Declared exponent ``p`` of ``error ~ n_params**-p``: ``(smoothness, dim) -> p``; infinite if faster than
-            any power.
+        rate: Declared exponent ``p`` of ``error ~ n_params**-p``: ``(smoothness, dim) -> p``, with keywords for the
+            options that it depends on; infinite if faster than any power, NaN if there is none.
         build: ``(target, n_params=..., **options) -> Network``.
         smoothness: Least (excluded) and largest (included) smoothness that it is built for.
         count: Exact ``n_params`` from the provenance, without looking at weights; None where it is not a function of
@@ -49,7 +51,7 @@ class Theorem:
     rate_law: str
     count_law: str
     dims: tuple[int, ...]
-    rate: Callable[[float, int], float]
+    rate: Callable[..., float]
     build: Callable[..., Network]
     smoothness: tuple[float, float] = (0.0, float("inf"))
     count: Callable[[Settings], int] | None = None
@@ -66,3 +68,22 @@ class Theorem:
         own = inspect.signature(self.build).parameters.values()
         named = [p.name for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)][1:]
         return tuple(name for name in [*named, *self.further_options()] if name != "n_params")
+
+    def check_options(self, options: Settings) -> None:
+        """Refuse what ``build`` does not know, and text where all options are numbers.
+
+        Raises:
+            TypeError: Naming the options there are.
+        """
+        unknown = [name for name in options if name not in self.options]
+        if unknown:
+            known = ", ".join([*self.options, "activation", "tolerance"])
+            raise TypeError(f"options of {self.name} must be among {known}. Got {', '.join(unknown)}. Leave it out.")
+        for name, value in options.items():
+            if not isinstance(value, Real | None):
+                raise TypeError(f"{name} must be a number. Got {value!r}. Write e.g. {name}=1.")
+
+
+def deep_rate(smoothness: float, dim: int, depth_exponent: float = 1.0, max_bits: int | None = None) -> float:
+    """``(1 + a) r / d`` of the deep phase; NaN under a cap of bits, where one law turns into another."""
+    return math.nan if max_bits is not None else (1.0 + depth_exponent) * smoothness / dim

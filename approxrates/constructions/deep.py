@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from approxrates.constructions.base import Theorem
+from approxrates.constructions.base import Theorem, deep_rate
 from approxrates.network import Network
 from approxrates.target import Target
 
@@ -37,22 +37,18 @@ def build(target: Target, *, n_params: int | None = None, **options: Any) -> Net
 
     Raises:
         ValueError: If no layout is built for them, saying which there are.
+        TypeError: For an option that the layout does not have.
     """
     smoothness = target.regularity.smoothness
     for theorem in layouts():
         low, high = theorem.smoothness
         if target.dim in theorem.dims and low < smoothness <= high:
+            theorem.check_options(options)
             return theorem.build(target, n_params=n_params, **options)
-    known = "; ".join(f"{t.name}: dim {t.dims}, smoothness {t.smoothness}" for t in layouts())
+    known = "; ".join(f"d = {t.dims[0]}, {t.smoothness[0]:g} < r <= {t.smoothness[1]:g}" for t in layouts())
     raise ValueError(
-        f"the deep phase is built for these dimensions and smoothnesses ({known}). Got dim={target.dim}, "
-        f"smoothness={smoothness}. Use another target."
+        f"the deep phase is built for {known}. Got dim={target.dim}, smoothness={smoothness:g}. Use another target."
     )
-
-
-def _rate(smoothness: float, dim: int, depth_exponent: float = 1.0) -> float:
-    """``(1 + a) r / d``."""
-    return (1.0 + depth_exponent) * smoothness / dim
 
 
 THEOREM = Theorem(
@@ -63,7 +59,7 @@ THEOREM = Theorem(
     rate_law="error_sup ~ n_params^(-(1 + a) r / d), depth ~ n_params^a, 0 <= a <= 1",
     count_law="that of the layout, exact",
     dims=(1, 2),
-    rate=_rate,
+    rate=deep_rate,
     build=build,
     further_options=_options,
 )

@@ -72,7 +72,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from approxrates.constructions.base import Theorem
+from approxrates.constructions.base import Theorem, deep_rate
 from approxrates.constructions.encoders.base import Floats, values_on
 from approxrates.constructions.encoders.bounds import cell_bound
 from approxrates.constructions.encoders.walk import Walks, encode_walks
@@ -238,7 +238,7 @@ THEOREM = Theorem(
     rate_law="error_sup ~ n_params^(-r (1 + a)), depth ~ n_params^a, 0 <= a <= 1",
     count_law="N + 13 M + 2 N / g + 14 g + O(log N) with g words per hinge; exact in count(provenance)",
     dims=(1,),
-    rate=lambda smoothness, dim: 2.0 * min(smoothness, 1.0) / dim,
+    rate=deep_rate,
     build=build,
     smoothness=(0.0, 1.0),
     count=count,

@@ -63,7 +63,7 @@ from typing import Any
 
 import numpy as np
 
-from approxrates.constructions.base import Settings, Theorem
+from approxrates.constructions.base import Settings, Theorem, deep_rate
 from approxrates.constructions.encoders.plane import Walks, encode_plane
 from approxrates.constructions.encoders.plane_cells import Grid, value_range
 from approxrates.constructions.gadgets.clips import clip
@@ -278,7 +278,7 @@ def _thriftiest(cells: int, steps: int, words: int | None, leads: int) -> Plan:
 
 
 def _choose(
-    target: Target, n_params: int | None, cells: int | None, steps: int | None, words: int | None, exponent: float
+    target: Target, n_params: int | None, cells: int | None, steps: int | None, words: int | None, depth_exponent: float
 ) -> Plan:
     """Sizes as given, or the largest ``N M`` that fits into ``n_params``."""
     span, holder = value_range(target), _holder(target)
@@ -298,8 +298,8 @@ def _choose(
         return largest(steps)
     if n_params is None:
         raise ValueError(f"{THEOREM.name} needs n_params, or cells and steps. Got neither. Write e.g. n_params=5000.")
-    if exponent < 1.0:
-        return largest(max(2, round((n_params / 70) ** (exponent / 2))))
+    if depth_exponent < 1.0:
+        return largest(max(2, round((n_params / 70) ** (depth_exponent / 2))))
     least = 2 if cells is None else cells
     fits = [m for m in range(2, max(3, math.isqrt(n_params // 33) + 2)) if count(vars(plan(least, m))) <= n_params]
     plans = [largest(m) for m in fits or [2]]
@@ -313,7 +313,7 @@ def build(
     cells: int | None = None,
     steps: int | None = None,
     words: int | None = None,
-    exponent: float = 1.0,
+    depth_exponent: float = 1.0,
     beam: int = 16,
 ) -> Network:
     """The network of the deep phase in the plane; see the top of the module.
@@ -324,8 +324,8 @@ def build(
         cells: Coarse cells per axis, N >= 2.
         steps: Fine cells per axis of a coarse cell, M >= 2.
         words: Code words that share a hinge, a power of two; None for the cheapest.
-        exponent: Depth knob a in [0, 1]: ``M^2 = (n_params / 70)^a`` for a < 1, so that ``error_sup ~ W^(-r (1 + a) /
-            2)``; 1 takes the best M.
+        depth_exponent: Depth knob a in [0, 1]: ``M^2 = (n_params / 70)^a`` for a < 1, so that
+            ``error_sup ~ W^(-r (1 + a) / 2)``; 1 takes the best M.
         beam: Walks that the encoder keeps.
 
     Returns:
@@ -341,13 +341,13 @@ def build(
     """
     limit, beam = check_integer("n_params", n_params), int(check_integer("beam", beam) or 1)
     cells, steps = check_integer("cells", cells, 2), check_integer("steps", steps, 2)
-    if not 0.0 <= exponent <= 1.0:
-        raise ValueError(f"exponent must be between 0 and 1. Got exponent={exponent}. Write exponent=1.")
+    if not 0.0 <= depth_exponent <= 1.0:
+        raise ValueError(f"depth_exponent must be in [0, 1]. Got {depth_exponent}. Write e.g. depth_exponent=0.5.")
     if steps is not None and cells is None and limit is None:
         raise ValueError(f"{THEOREM.name} needs n_params or cells with steps. Got steps={steps} alone. Write cells=8.")
     if (fine := (steps or 2) * (cells or 2)) > _MAX_FINE:
         raise ValueError(f"cells * steps must be at most {_MAX_FINE}. Got {fine}. Use fewer cells.")
-    plan = _choose(target, limit, cells, steps, check_integer("words", words), float(exponent))
+    plan = _choose(target, limit, cells, steps, check_integer("words", words), float(depth_exponent))
     r, radius = _holder(target)
     least = radius * (plan.cells * plan.steps) ** -r / _FINEST_SCALE
     coding = encode_plane(target, list(plan.grids()), plan.leads, value_range(target)[0], least, beam)
@@ -379,7 +379,7 @@ THEOREM = Theorem(
     rate_law="error_sup ~ n_params^-r",
     count_law="33 M^2 + 3 (1 + 2 / words) N^2 + O(log(N M))",
     dims=(2,),
-    rate=lambda smoothness, dim: 2.0 * smoothness / dim,
+    rate=deep_rate,
     build=build,
     smoothness=(0.0, 1.0),
     count=count,
