@@ -19,13 +19,16 @@ from scipy.optimize import isotonic_regression
 from approxrates.phase import Label
 from approxrates.plots import (
     drawn_numbers,
+    family_names,
     plot_comparison,
     plot_phase_diagram,
+    plot_precision,
     plot_rates,
     plot_targets,
     rates_table_latex,
     rates_table_markdown,
     save_figure,
+    target_name,
 )
 from approxrates.plots.labels import spread
 from approxrates.records import records_from_table
@@ -595,3 +598,95 @@ def test_a_figure_that_cannot_be_saved_leaves_the_old_one_and_nothing_else(monke
     with pytest.raises(OSError, match="No space left"):
         save_figure(ax, tmp_path / "rates")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def constructed_table(families, r=0.5):
+    """Errors of exact laws of constructions. ``families``: (construction, options, activation, exponent)."""
+    return pd.DataFrame(
+        [
+            {
+                "target": "faber_tree",
+                "target_options": "signs=stored",
+                "smoothness": r,
+                "dim": 1,
+                "target_seed": draw,
+                "information_rich": True,
+                "method": "construct",
+                "construction": name,
+                "method_options": options,
+                "activation": activation,
+                "n_params": size,
+                "depth": 9,
+                "error_sup": (1 + 0.02 * draw) * size**-p,
+            }
+            for name, options, activation, p in families
+            for draw, size in itertools.product(range(3), SIZES)
+        ]
+    )
+
+
+MANY = [
+    *(("yarotsky2020_deep", f"depth_exponent={a:.6g}", "relu", (1 + a) / 2) for a in (0.25, 1 / 3, 0.5, 0.75, 1.0)),
+    *(("yarotsky2020_deep", f"max_bits={b}", "relu", 0.7) for b in (24, 48)),
+    *(("yarotsky2020_fixed_width", f"width={h}", "relu", 1.0) for h in (12, 8)),
+    *(("yarotsky2020_deep", "", code, 1.0) for code in ("leaky_relu", "hard_tanh", "quadratic_bspline")),
+    ("yarotsky2020_periodic", "", "relu+sin", 3.0),
+    ("interpolation", "", "relu", 0.5),
+]
+
+
+def test_constructions_are_called_by_what_tells_them_apart():
+    records = records_from_table(constructed_table(MANY), name="many")
+    assert family_names(records.families()) == [
+        *(f"deep, depth ~ W^{a}" for a in ("0.25", "0.33", "0.5", "0.75", "1")),
+        *(f"deep, at most {b} bits" for b in (24, 48)),
+        *(f"deep, fixed width, {h} units wide" for h in (12, 8)),
+        *(f"deep by {code}" for code in ("leaky_relu", "hard_tanh", "quadratic_bspline")),
+        "deep Fourier",
+        "interpolation",
+    ]
+    assert target_name(records.families()[0]) == "Faber tree (stored signs), r = 0.5"
+
+
+@pytest.mark.parametrize("against", ["smoothness", "depth"])
+def test_a_long_legend_of_the_phase_diagram_stays_on_the_page(against):
+    ax = plot_phase_diagram(records_from_table(constructed_table(MANY), name="many"), against)
+    figure = ax.figure
+    figure.canvas.draw()
+    box = ax.get_legend().get_window_extent()
+    assert 0 <= box.x0 <= box.x1 <= figure.bbox.width
+    assert box.y0 >= 0
+    assert np.allclose(ax.get_window_extent().size / figure.dpi, (0.925 * 8, 0.78 * 4.3))  # only the figure has grown
+
+
+def test_the_precision_axis_collapses_codes_that_obey_the_law():
+    def error(size, b, r=0.5):
+        return b ** (-2 * r) / ((size / b) ** (2 * r) + (size / b) ** r)
+
+    table = constructed_table([("yarotsky2020_deep", f"max_bits={b}", "relu", 1.0) for b in (24, 48, 96)])
+    bits = table["method_options"].str.removeprefix("max_bits=").astype(int)
+    table["error_sup"] = error(table["n_params"], bits)
+    ax = plot_precision(records_from_table(table, name="caps"))
+    curves = [line for line in ax.get_lines() if line.get_marker() == "o"]
+    assert len(curves) == 3
+    for curve in curves:
+        u = curve.get_xdata()
+        np.testing.assert_allclose(curve.get_ydata(), 1 / (u + np.sqrt(u)), rtol=1e-12)
+    (low, high), texts = ax.get_ylim(), {t.get_text() for t in ax.texts}
+    assert all(low <= y <= high for line in ax.get_lines() for y in line.get_ydata())
+    assert texts == {"2r/d", "r/d"}
+    assert ax.get_ylabel() == "sup error × b"
+    for text, box in boxes_of(ax):
+        assert 0 <= box.x0 <= box.x1 <= ax.figure.bbox.width, text
+    rows = pd.DataFrame(drawn_numbers(ax))
+    np.testing.assert_allclose(rows["size_scaled"] * rows["max_bits"], rows["n_params"])
+
+
+def test_the_precision_axis_needs_caps_on_one_target_law():
+    free = constructed_table([("yarotsky2020_deep", "", "relu", 1.0)])
+    with pytest.raises(ValueError, match="max_bits"):
+        plot_precision(records_from_table(free, name="none"))
+    caps = [("yarotsky2020_deep", "max_bits=24", "relu", 1.0)]
+    two = pd.concat([constructed_table(caps), constructed_table(caps, r=0.25)])
+    with pytest.raises(ValueError, match="one target law"):
+        plot_precision(records_from_table(two, name="two"))

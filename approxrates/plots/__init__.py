@@ -3,7 +3,15 @@
 from approxrates.plots.channel_layout import plot_channel_layout
 from approxrates.plots.comparison import plot_comparison
 from approxrates.plots.error_map import plot_error_map
-from approxrates.plots.families import brief, by_target, family_names, readable, target_name, target_options
+from approxrates.plots.families import (
+    brief,
+    by_target,
+    construction_name,
+    family_names,
+    readable,
+    target_name,
+    target_options,
+)
 from approxrates.plots.jumps import draw_jumps
 from approxrates.plots.lower_curves import plot_sandwich, sandwich_runs
 from approxrates.plots.phase_diagram import is_easy, plot_phase_diagram
@@ -18,6 +26,7 @@ __all__ = [
     "HEADINGS",
     "brief",
     "by_target",
+    "construction_name",
     "draw_jumps",
     "drawn_numbers",
     "family_names",

@@ -33,7 +33,16 @@ _CALLED = {
     "takagi_exponential": "self-similar",
 }
 """What figures call a construction; others by their own name."""
+_OPTIONS = {"depth_exponent": "depth ~ W^{:.2g}", "max_bits": "at most {} bits", "width": "{} units wide"}
+"""What figures call an option of a construction; others are ``name = value``."""
+_OWN = {"", "relu", "identity", "relu+sin"}
+"""Units that constructions have of themselves; other ones are those they were compiled to."""
 _SILENT = {"method", "construction", "activation", "architecture", "plan"}
+
+
+def construction_name(name: Any) -> str:
+    """A construction or reference method in a word or two: ``yarotsky2020_deep`` to ``deep``."""
+    return _CALLED.get(str(name), readable(name))
 
 
 def target_key(key: Mapping[str, Any]) -> tuple[str, ...]:
@@ -101,7 +110,10 @@ def target_options(text: Any) -> dict[str, Any]:
 def _option_words(text: Any) -> list[str]:
     """Further parameters of a target in words: a name stands alone, a number with what it is."""
     options = target_options(text)
-    return [readable(value) if isinstance(value, str) else f"({name} {value})" for name, value in options.items()]
+    return [
+        f"({value} signs)" if name == "signs" else readable(value) if isinstance(value, str) else f"({name} {value})"
+        for name, value in options.items()
+    ]
 
 
 def family_names(families: Sequence[FamilyCurve]) -> list[str]:
@@ -115,8 +127,8 @@ def family_names(families: Sequence[FamilyCurve]) -> list[str]:
     for family in families:
         built = family.method != "train"
         named = str(family.key.get("construction") or "construction")
-        head = _CALLED.get(named, readable(named)) if built else family.activation
-        if built and family.activation not in ("", "relu", "identity", "relu+sin2pi"):
+        head = construction_name(named) if built else family.activation
+        if built and family.activation not in _OWN:
             head += f" by {family.activation}"
         extra = [
             _told_apart(family, families) if c == "method_options" else _SHORT.get(c, "{}").format(_value(value))
@@ -128,14 +140,15 @@ def family_names(families: Sequence[FamilyCurve]) -> list[str]:
 
 
 def _told_apart(family: FamilyCurve, families: Sequence[FamilyCurve]) -> str:
-    """The options of a reference that differ among the families of its method: ``grading = 2``."""
+    """The options of a method that differ among its families: ``grading = 2``, ``at most 48 bits``."""
     own = target_options(family.key.get("method_options"))
     others = [
         target_options(f.key.get("method_options"))
         for f in families
         if f.key.get("construction") == family.key.get("construction")
     ]
-    return ", ".join(f"{k} = {_value(v)}" for k, v in own.items() if any(o.get(k) != v for o in others))
+    apart = {k: v for k, v in own.items() if any(o.get(k) != v for o in others)}
+    return ", ".join(_OPTIONS[k].format(v) if k in _OPTIONS else f"{k} = {_value(v)}" for k, v in apart.items())
 
 
 def _varying(keys: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -195,7 +195,8 @@ def place_beside(
         text.set_transform(ax.transAxes)
         text.set_position(tuple(ax.transAxes.inverted().transform(centre)))
         if np.hypot(*(centre - at)) > box.width / 2 + 14 * pixel:
-            ends = ax.transAxes.inverted().transform(np.array([at, centre]))
+            half = np.array([box.width, box.height]) / 2
+            ends = ax.transAxes.inverted().transform(np.array([at, np.clip(at, centre - half, centre + half)]))
             ax.plot(ends[:, 0], ends[:, 1], transform=ax.transAxes, color=color, lw=0.4, alpha=0.5, zorder=1.5)
         texts.append(text)
     return texts

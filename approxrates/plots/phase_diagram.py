@@ -71,6 +71,7 @@ def plot_phase_diagram(
         raise ValueError(_nobody_placed(everyone))
     families, shown = [f for f, _ in placed], [n for _, n in placed]
     with styled():
+        own = ax is None
         if ax is None:
             figure = new_figure(8.0, 4.3)
             ax = figure.add_axes((0.065, 0.195, 0.925, 0.78))
@@ -85,7 +86,7 @@ def plot_phase_diagram(
         obstacles = [_draw_family(ax, f, look[n], at, top) for f, n, at in zip(families, shown, x, strict=True)]
         _name_targets(ax, families, x, top, obstacles)
         _finish_axes(ax, against, where, low, high)
-        _legend(ax, families, shown, look)
+        _legend(ax, families, shown, look, grow=own)
         attach_numbers(ax, [_row(f, n, at, against) for f, n, at in zip(families, shown, where, strict=True)])
     return ax
 
@@ -287,8 +288,13 @@ def _finish_axes(ax: Axes, against: str, where: Any, low: float, high: float) ->
     ax.xaxis.label.set_x(((low + high) / 2 - left) / (right - left))
 
 
-def _legend(ax: Axes, families: Sequence[FamilyCurve], names: Sequence[str], look: dict[str, Look]) -> None:
-    """Names of the families, and what filled, hollow and black-edged marks mean, below the axis."""
+def _legend(
+    ax: Axes, families: Sequence[FamilyCurve], names: Sequence[str], look: dict[str, Look], *, grow: bool
+) -> None:
+    """Names of the families, and what filled, hollow and black-edged marks mean, below the axis.
+
+    With as many columns as the Axes are wide enough for; the figure may ``grow`` downwards for further rows.
+    """
     handles = [
         Line2D(
             [],
@@ -308,16 +314,30 @@ def _legend(ax: Axes, families: Sequence[FamilyCurve], names: Sequence[str], loo
         handles.append(
             Line2D([], [], ls="none", marker="D", ms=8, mfc="none", mec=EASY_EDGE, mew=0.7, label="easy target")
         )
-    columns = min(len(handles), 8)
-    ax.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0.0, -0.145),
-        ncols=columns,
-        handletextpad=0.2,
-        columnspacing=1.4,
-        borderaxespad=0.0,
-    )
+    for columns in range(min(len(handles), 8), 0, -1):
+        legend = ax.legend(
+            handles=handles,
+            loc="upper left",
+            bbox_to_anchor=(0.0, -0.145),
+            ncols=columns,
+            handletextpad=0.2,
+            columnspacing=1.4,
+            borderaxespad=0.0,
+        )
+        box = legend.get_window_extent()
+        if box.width <= ax.get_window_extent().width:
+            break
+    if grow and box.y0 < 0:
+        _grow(ax, -box.y0 / figure_of(ax).dpi + 0.05)
+
+
+def _grow(ax: Axes, inches: float) -> None:
+    """Adds room at the foot of a figure of one Axes, which keeps its size."""
+    figure, place = figure_of(ax), ax.get_position()
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + inches)
+    share = height / (height + inches)
+    ax.set_position((place.x0, 1 - (1 - place.y0) * share, place.width, place.height * share))
 
 
 def _row(family: FamilyCurve, name: str, at: float, against: str) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from approxrates.plots.families import target_name, target_options
 from approxrates.plots.labels import EndLabel, place_end_labels
 from approxrates.plots.rate_curves import medians
 from approxrates.plots.saving import attach_numbers
-from approxrates.plots.style import GUIDE, OKABE_ITO, check_arguments, new_figure, styled
+from approxrates.plots.style import GUIDE, GUIDE_TEXT, OKABE_ITO, check_arguments, new_figure, small_labels, styled
 
 if TYPE_CHECKING:
     from approxrates.records import Records
@@ -71,7 +72,7 @@ def plot_precision(records: Records, ax: Axes | None = None) -> Axes:
 def _two_panels() -> list[Axes]:
     """Two panels side by side."""
     figure = new_figure(8.0, 3.3)
-    return [figure.add_axes((left, 0.14, 0.41, 0.78)) for left in (0.075, 0.575)]
+    return [figure.add_axes((left, 0.14, width, 0.78)) for left, width in ((0.085, 0.405), (0.585, 0.405))]
 
 
 def _draw(ax: Axes, capped: list[tuple[int, FamilyCurve]], rho: float, *, collapsed: bool) -> None:
@@ -86,12 +87,15 @@ def _draw(ax: Axes, capped: list[tuple[int, FamilyCurve]], rho: float, *, collap
         ends.append(EndLabel(f"{bits} bits", float(x[-1]), float(y[-1]), text))
         everything.append((x, y))
     x, y = (np.concatenate(parts) for parts in zip(*everything, strict=True))
-    _guides(ax, x, y, rho)
-    ax.set_xlim(float(x.min()) / 1.15, float(x.max()))
-    ax.set_ylim(float(y.min()) / 1.5, float(y.max()) * 1.5)
+    lowest = _guides(ax, x, y, rho)
+    ax.set_xlim(float(x.min()) / 1.15, float(x.max()) * 1.05)
+    ax.set_ylim(min(lowest, float(y.min())) / 1.5, float(y.max()) * 1.5)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_minor_formatter(NullFormatter())
+    small_labels(ax)
     if collapsed:
         ax.set_xlabel("W / b")
-        ax.set_ylabel(f"sup error × b^{_number(2 * rho)}")
+        ax.set_ylabel(f"sup error × b^{_number(2 * rho)}" if rho != 0.5 else "sup error × b")
     else:
         ax.set_xlabel("number of parameters W (non-zero)")
         ax.set_ylabel("sup error")
@@ -107,9 +111,9 @@ def _points(bits: int, family: FamilyCurve, rho: float, *, collapsed: bool) -> t
     return family.sizes[shown] / bits, y[shown] * bits ** (2 * rho)
 
 
-def _guides(ax: Axes, x: Array, y: Array, rho: float) -> None:
-    """Slopes 2r/d through the first points and r/d through the last, as thin lines with their names."""
-    low, high = float(x.min()), float(x.max())
+def _guides(ax: Axes, x: Array, y: Array, rho: float) -> float:
+    """Slopes 2r/d below the first points and r/d below the last, as thin lines with their names; the lowest value."""
+    low, high, lowest = float(x.min()), float(x.max()), math.inf
     turn = math.sqrt(low * high)
     for slope, anchor, span, side in (
         (2 * rho, int(np.argmin(x)), (low, turn), "2r/d"),
@@ -117,9 +121,11 @@ def _guides(ax: Axes, x: Array, y: Array, rho: float) -> None:
     ):
         grid = np.array(span)
         line = 0.55 * y[anchor] * (grid / x[anchor]) ** -slope
+        lowest = min(lowest, float(line.min()))
         ax.plot(grid, line, color=GUIDE, lw=0.7, zorder=1)
         ax.annotate(side, (float(np.sqrt(grid.prod())), float(np.sqrt(line.prod()))), xytext=(-3, -9),
-                    textcoords="offset points", fontsize=6.5, color=GUIDE, ha="right")  # fmt: skip
+                    textcoords="offset points", fontsize=6.5, color=GUIDE_TEXT, ha="right")  # fmt: skip
+    return lowest
 
 
 def _number(value: float) -> str:

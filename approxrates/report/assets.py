@@ -121,8 +121,8 @@ _PHASE = (
 _RATES = (
     "Medians over seeds and target draws with quartile bars, and the fitted law over the points used. Hollow points "
     "are not "
-    "used in the fit; ringed points are limited by optimisation. Grey guides: r/d and 2r/d. Black: constructed "
-    "networks; grey, without marks: reference methods."
+    "used in the fit; ringed points are limited by optimisation. Grey guides: r/d and 2r/d. Black: interpolants; "
+    "grey, without marks: reference methods."
 )
 _RATES_L2 = "The same runs in the L² norm, whose rates are not those of the phase diagram."
 _PRECISION = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from approxrates import theory
-from approxrates.plots import brief, by_target, family_names, is_easy, readable, target_name
+from approxrates.plots import brief, by_target, construction_name, family_names, is_easy, readable, target_name
 from approxrates.records.declared import CLOSE
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def setup_lines(records: Records) -> list[str]:
     ]
     lines.append("Targets: " + "; ".join(dict.fromkeys(target_name(g[0], dim=True) for g in by_target(families))) + ".")
     heads = dict.fromkeys(
-        readable(f.key.get("construction")) if f.method != "train" else f.activation for f in families
+        construction_name(f.key.get("construction")) if f.method != "train" else f.activation for f in families
     )
     lines.append("Families: " + ", ".join(heads) + ".")
     sizes = np.concatenate([f.sizes for f in families]) if families else np.zeros(0)
