@@ -245,6 +245,18 @@ def test_at_most_four_batches_per_worker_are_in_flight(tmp_path):
     assert engine.most <= driving.IN_FLIGHT_PER_WORKER
 
 
+def test_the_plan_knows_that_exact_weights_take_longer(tmp_path):
+    def planned(name, options=None):
+        construction = ar.Construction(name, n_params=2000, options=options or {})
+        return ar.Study(name="plan", targets=ar.load_target("faber_tree", smoothness=0.5), constructions=[construction])
+
+    short, deep = planned("interpolation"), planned("yarotsky2020_deep")
+    compiled = planned("yarotsky2020_deep", {"activation": "relu2"})
+    assert 5 * short.plan().seconds < deep.plan().seconds < 0.2 * compiled.plan().seconds
+    short.run(tmp_path, progress=False)  # what is stored of a construction is the time to build it
+    assert not short.plan(tmp_path).calibrated
+
+
 def test_the_plan_tells_runs_sizes_and_precision_and_trains_nothing(tmp_path):
     study = tiny(replicas=4)
     plan = study.plan()

@@ -79,7 +79,7 @@ def seconds_of(spec: Mapping[str, Any]) -> float:
     """
     if _made(spec) is not None:
         dim = int(spec["target"].get("dim", 1))
-        return MEASURING_SECONDS * (1 if dim == 1 else 8) + 2e-5 * n_params_of(spec)
+        return MEASURING_SECONDS * (1 if dim == 1 else 8) + _making_seconds(spec, dim) * n_params_of(spec)
     size, points, depth = n_params_of(spec), _points_of(spec), int(spec["architecture"].get("depth", 1))
     gradient = 1.2e-9 * size * points + 1.5e-6 * depth
     seconds = MEASURING_SECONDS * (1 if int(spec["architecture"]["dim"]) == 1 else 8)
@@ -89,6 +89,15 @@ def seconds_of(spec: Mapping[str, Any]) -> float:
         )
         seconds += int(stage.get("steps", 0)) * (gradient + extra)
     return seconds * float(spec["training"].get("budget", 1))
+
+
+def _making_seconds(spec: Mapping[str, Any], dim: int) -> float:
+    """Rough CPU seconds per parameter of what is not trained; exact weights are coded and evaluated slowly."""
+    construction = spec.get("construction") or {}
+    if construction.get("name", "interpolation") == "interpolation":
+        return 2e-5
+    compiled = (construction.get("options") or {}).get("activation", "relu") != "relu"
+    return 5e-4 * (1 if dim == 1 else 4) * (8 if compiled else 1)
 
 
 def bytes_of(spec: Mapping[str, Any]) -> int:

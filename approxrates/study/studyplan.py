@@ -101,8 +101,12 @@ def plan_of(name: str, runs: Sequence[Run], stored: Mapping[str, Mapping[str, An
 
 
 def _calibration(runs: Iterable[Run], stored: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """Measured seconds over estimated seconds of the stored runs; None if there are none."""
-    pairs = [((stored[r.id].get("metrics") or {}).get("seconds"), seconds_of(r.spec)) for r in runs if r.id in stored]
+    """Measured seconds over estimated seconds of the stored runs; None if there are none.
+
+    Constructed networks are left out: what is stored of them is how long they took to build, most is measuring.
+    """
+    done = [r for r in runs if r.id in stored and "construction" not in r.spec]
+    pairs = [((stored[r.id].get("metrics") or {}).get("seconds"), seconds_of(r.spec)) for r in done]
     known = [(took, guess) for took, guess in pairs if took]
     return sum(took for took, _ in known) / sum(guess for _, guess in known) if known else None
 
