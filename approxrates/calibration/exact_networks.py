@@ -97,7 +97,12 @@ def _result(row: dict[str, Any]) -> str:
     """What was measured and asked for."""
     if row["rule"] == "=":
         return f"{row['measured']:g} of {row['asked']:g} {row['unit']}"
-    return f"{row['measured']:.2g} {row['unit']} ({_RULES[row['rule']]} {row['asked']:.2g})"
+    return f"{_number(row['measured'])} {row['unit']} ({_RULES[row['rule']]} {_number(row['asked'])})"
+
+
+def _number(value: float) -> str:
+    """Two digits, and counts in full."""
+    return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.2g}"
 
 
 def _costs(row: dict[str, Any]) -> str:

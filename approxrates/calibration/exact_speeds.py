@@ -54,7 +54,7 @@ def engine(few: bool, times: int, seed: int) -> Iterator[Row]:
     network = deep_line.build(takagi(), cells=cells, steps=steps)
     counts = (200, 100) if few else (30_000, 5_000)
     scattered = dyadic_points(np.random.default_rng(seed).random((counts[0], 1)))
-    for where, points in (("random points", scattered), ("ramps", ramp_points(network, counts[1], seed))):
+    for where, points in (("random points", scattered), ("points in ramps", ramp_points(network, counts[1], seed))):
         n_points = len(points[0])
         found, seconds = timed(partial(evaluate_columns, network.layers, *points), times)
         speed = n_points * len(network.layers) / seconds
