@@ -1,5 +1,6 @@
 """Universality: hinges of every piecewise-polynomial activation, and ReLU networks compiled to them, in rationals."""
 
+import math
 from fractions import Fraction
 from itertools import pairwise
 
@@ -140,7 +141,7 @@ def test_bounds_are_rounded_outwards():
 def test_construct_counts_the_compiled_network(code):
     target = load_target("takagi", smoothness=0.5, dim=1)
     network = construct("interpolation", target, n_params=200, activation=code, tolerance=2.0**-30)
-    assert 0.9 * 200 < network.n_params <= 200
+    assert 0.9 * 200 < network.n_params <= 200 == network.provenance["n_params"]
     note = network.provenance["compiled"]
     assert note["tolerance"] == 2.0**-30
     plain = construct("interpolation", target, n_params=note["n_params"])
@@ -156,3 +157,14 @@ def test_construct_says_what_a_compiled_network_needs():
         construct("interpolation", target, n_params=5, activation="relu2")
     with pytest.raises(ValueError, match="break-point"):
         construct("interpolation", target, n_params=50, activation="tanh")
+    with pytest.raises(ValueError, match=r"n_params must be at least 1\. Got n_params=0"):
+        construct("interpolation", target, n_params=0, activation="relu2")
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "kind"), [("1", TypeError), (None, TypeError), (0.0, ValueError), (math.inf, ValueError)]
+)
+def test_tolerances_that_are_none_are_told(tolerance, kind):
+    network = construct("yarotsky2017_square", load_target("polynomial", dim=1), steps=2)
+    with pytest.raises(kind, match="tolerance must be"):
+        compile_network(network, "relu2", tolerance)

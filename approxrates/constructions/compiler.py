@@ -28,6 +28,7 @@ from fractions import Fraction
 
 from approxrates import activations
 from approxrates.constructions.gadgets.kinks import Hinge, Kink, Unit, hinge, kink_of
+from approxrates.constructions.sizes import check_integer
 from approxrates.layers import IDENTITY, ONE, ZERO, Dyadic, Row, SparseLayer, dyadic, sparse
 from approxrates.network import Network
 
@@ -82,8 +83,12 @@ def compile_network(network: Network, activation: str, tolerance: float = 2.0**-
     """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network. Got {type(network).__name__}. Write ar.construct(...).")
-    if not tolerance > 0:
-        raise ValueError(f"tolerance must be positive. Got {tolerance}. Write e.g. 2.0**-40.")
+    try:
+        is_usable = 0 < tolerance < math.inf
+    except TypeError:
+        raise TypeError(f"tolerance must be a number. Got {tolerance!r}. Write e.g. 2.0**-40.") from None
+    if not is_usable:
+        raise ValueError(f"tolerance must be positive and finite. Got {tolerance}. Write e.g. 2.0**-40.")
     layers = [sparse(layer) for layer in network.layers]
     hidden = {code for layer in layers[:-1] for code in layer.activations}
     if hidden - {"relu"} or set(layers[-1].activations) != {IDENTITY}:
@@ -118,6 +123,7 @@ def largest_compiled(
     Raises:
         ValueError: As ``build`` and :func:`compile_network`, or if the smallest network is too large when compiled.
     """
+    n_params = check_integer("n_params", n_params)
     if n_params is None:
         return _compiled(build(None), activation, tolerance)
     best: Network | None = None
@@ -146,7 +152,7 @@ def largest_compiled(
             f"n_params must be at least about {seen} for this construction by {activation}. Got n_params={n_params}. "
             "Allow more."
         )
-    return best
+    return Network(best.layers, {**best.provenance, "n_params": n_params})
 
 
 def _compiled(network: Network, activation: str, tolerance: float | None) -> Network:
