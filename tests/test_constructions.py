@@ -184,3 +184,29 @@ def test_targets_that_do_not_fit_are_refused():
         construct("interpolation", square, n_params=10)
     with pytest.raises(ValueError, match="one of interpolation"):
         construct("interpolate", from_function(square), n_params=10)
+
+
+SILLY = [
+    ("yarotsky2020_deep_line", 0.5, 1, {"n_params": 10**9}, "cells . steps must be at most"),
+    ("yarotsky2020_deep_line", 0.5, 1, {"n_params": 700, "beam": 0}, "beam must be at least 1"),
+    ("yarotsky2020_deep_line", 0.5, 1, {"n_params": 700, "beam": 10**9}, "beam must be at most 128"),
+    ("yarotsky2020_fixed_width", 0.5, 1, {"n_params": 10**12}, "cells . steps must be at most"),
+    ("yarotsky2020_deep_slopes", 1.5, 1, {"n_params": 10**9}, "cells . steps must be at most"),
+    ("yarotsky2020_deep_slopes", 1.5, 1, {"cells": 2**70, "steps": 8}, "cells . steps must be at most"),
+    ("yarotsky2020_deep_taylor", 2.5, 1, {"n_params": 10**9}, "cells . steps must be at most"),
+    ("yarotsky2020_deep_plane", 0.5, 2, {"n_params": 1500, "beam": 10**9}, "beam must be at most 256"),
+]
+
+
+@pytest.mark.parametrize(("name", "smoothness", "dim", "options", "words"), SILLY)
+def test_sizes_that_would_take_hours_are_refused_at_once(name, smoothness, dim, options, words):
+    family = "faber_tree" if smoothness < 1 else "bump_tree"
+    with pytest.raises(ValueError, match=words) as caught:
+        construct(name, ar.load_target(family, smoothness=smoothness, dim=dim), **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_radius_below_the_rounding_of_values_is_told():
+    target = ar.Target.from_callable(lambda x: 1e-300 * x[:, 0], ar.Regularity(1.0, 2, radius=1e-300), name="tiny")
+    with pytest.raises(ValueError, match="radius must not be so small"):
+        construct("yarotsky2020_deep_plane", target, cells=2, steps=2)

@@ -82,6 +82,8 @@ _INNER, _SHARED = Dyadic(19, -7), Dyadic(5, -5)  # p and q above
 _RAMP = 6  # ramps are 2^-6 of a fine cell wide
 _FINEST_SCALE = 16.0  # the scale is at least L (N M)^-r / 16, which fixes the number of leading digits
 _MAX_FINE = 4096  # fine cells per axis: beyond it the encoder's arrays take gigabytes
+_MOST_LEADS = 48  # start values of walks are whole numbers in float64
+_WIDEST = 256  # walks of the widest beam; their numbers fit in a byte
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,13 @@ def _holder(target: Target) -> tuple[float, float]:
 def _leads(cells: int, steps: int, span: tuple[float, float], holder: tuple[float, float]) -> int:
     """Binary digits that write every start value in units of the least scale."""
     r, radius = holder
-    return math.ceil(math.log2((span[1] - span[0]) * _FINEST_SCALE * (cells * steps) ** r / radius + 5.0))
+    leads = math.ceil(math.log2((span[1] - span[0]) * _FINEST_SCALE * (cells * steps) ** r / radius + 5.0))
+    if leads > _MOST_LEADS:
+        raise ValueError(
+            f"radius must not be so small that values of the target are rounded to more. Got radius={radius:g} for "
+            f"values over {span[1] - span[0]:g}. State a larger one."
+        )
+    return leads
 
 
 def _thriftiest(cells: int, steps: int, words: int | None, leads: int) -> Plan:
@@ -299,9 +307,10 @@ def _choose(
     if n_params is None:
         raise ValueError(f"{THEOREM.name} needs n_params, or cells and steps. Got neither. Write e.g. n_params=5000.")
     if depth_exponent < 1.0:
-        return largest(max(2, round((n_params / 70) ** (depth_exponent / 2))))
+        return largest(min(max(2, round((n_params / 70) ** (depth_exponent / 2))), _MAX_FINE // 2))
     least = 2 if cells is None else cells
-    fits = [m for m in range(2, max(3, math.isqrt(n_params // 33) + 2)) if count(vars(plan(least, m))) <= n_params]
+    most = min(math.isqrt(n_params // 33) + 1, _MAX_FINE // least)
+    fits = [m for m in range(2, max(2, most) + 1) if count(vars(plan(least, m))) <= n_params]
     plans = [largest(m) for m in fits or [2]]
     return max(plans, key=lambda p: (p.cells * p.steps, -count(vars(p))))
 
@@ -330,8 +339,7 @@ def build(
 
     Returns:
         A Network. ``provenance["bound"]`` is a proven bound on ``error_sup`` over the whole square: the largest
-        distance
-        of f from the walk in any fine cell of any of the three networks, with f bounded on the cell by the target's
+        distance of f from the walk in any fine cell of any of the three networks, with f bounded on the cell by its
         enclosures on the dyadic squares it meets (or by samples and the Hölder constant, if that is less, or there
         are no enclosures). By the claim above nothing adds to it, no ramp and no border.
 
@@ -341,6 +349,8 @@ def build(
     """
     limit, beam = check_integer("n_params", n_params), int(check_integer("beam", beam) or 1)
     cells, steps = check_integer("cells", cells, 2), check_integer("steps", steps, 2)
+    if beam > _WIDEST:
+        raise ValueError(f"beam must be at most {_WIDEST}. Got beam={beam}. Write e.g. beam=16.")
     if not 0.0 <= depth_exponent <= 1.0:
         raise ValueError(f"depth_exponent must be in [0, 1]. Got {depth_exponent}. Write e.g. depth_exponent=0.5.")
     if steps is not None and cells is None and limit is None:

@@ -66,7 +66,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from approxrates.constructions.base import Theorem
-from approxrates.constructions.encoders.slope_cells import CellCodes, cell_codes, slope_digits
+from approxrates.constructions.encoders.slope_cells import MOST_STEPS, CellCodes, cell_codes, slope_digits
 from approxrates.constructions.gadgets.clips import clip
 from approxrates.constructions.gadgets.reflected import (
     ending_lookup,
@@ -78,6 +78,7 @@ from approxrates.constructions.gadgets.reflected import (
 from approxrates.constructions.gadgets.sawtooth import square
 from approxrates.constructions.gadgets.words import code_words
 from approxrates.constructions.graph import Affine, Graph
+from approxrates.constructions.sizes import check_fine_steps
 from approxrates.layers import HALF, ONE, Dyadic
 from approxrates.network import Network
 from approxrates.target import Target
@@ -221,7 +222,7 @@ def _choose(target: Target, given: Mapping[str, int | None]) -> Sizes:
     """Sizes as given, or the largest that fit."""
     limit, cells, steps = given["n_params"], given["cells"], given["steps"]
     if limit is None and (cells is None or steps is None):
-        raise ValueError(f"{NAME} needs n_params, or cells and steps. Write e.g. n_params=2000.")
+        raise ValueError(f"{NAME} needs n_params, or cells and steps. Got neither. Write e.g. n_params=2000.")
     for name, least in (("cells", _LEAST_CELLS), ("steps", _LEAST_STEPS)):
         value = given[name]
         if value is not None and (value < least or value & (value - 1)):
@@ -229,6 +230,7 @@ def _choose(target: Target, given: Mapping[str, int | None]) -> Sizes:
     for n_cells, n_steps in _pairs(limit, cells, steps):
         if limit is not None and _smallest(n_cells, n_steps, 1, given).n_params > limit:
             continue
+        check_fine_steps(NAME, n_cells, n_steps, MOST_STEPS)
         sizes = _smallest(n_cells, n_steps, slope_digits(target, n_cells, n_steps), given)
         if limit is None or sizes.n_params <= limit:
             return sizes

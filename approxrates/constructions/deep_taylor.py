@@ -65,12 +65,14 @@ from numpy.typing import NDArray
 
 from approxrates.constructions.base import Theorem
 from approxrates.constructions.encoders.bend_cells import BendCodes, BendSizes, bend_codes, bend_sizes
+from approxrates.constructions.encoders.slope_cells import MOST_STEPS
 from approxrates.constructions.gadgets.clips import clip
 from approxrates.constructions.gadgets.reflected import ending_lookup, ending_lookup_count, index_level, position_count
 from approxrates.constructions.gadgets.reflected import position as position_unit
 from approxrates.constructions.gadgets.sawtooth import product
 from approxrates.constructions.gadgets.words import code_words
 from approxrates.constructions.graph import Affine, Graph
+from approxrates.constructions.sizes import check_fine_steps
 from approxrates.layers import HALF, ONE, Dyadic
 from approxrates.network import Network
 from approxrates.target import Target
@@ -214,7 +216,7 @@ def _check_target(target: Target) -> None:
 def _choose(target: Target, limit: int | None, cells: int | None, steps: int | None) -> tuple[Sizes, BendSizes]:
     """Sizes as given, or the largest that fit."""
     if limit is None and (cells is None or steps is None):
-        raise ValueError(f"{NAME} needs n_params, or cells and steps. Write e.g. n_params=2000.")
+        raise ValueError(f"{NAME} needs n_params, or cells and steps. Got neither. Write e.g. n_params=2000.")
     top = max(limit or 0, 16).bit_length()
     pairs = [
         (1 << a, 1 << m)
@@ -227,6 +229,7 @@ def _choose(target: Target, limit: int | None, cells: int | None, steps: int | N
     for n_cells, n_steps in sorted(pairs, key=lambda pair: (-pair[0] * pair[1], pair[0] + 6 * pair[1])):
         if limit is not None and _smallest(n_cells, n_steps, _LEAST).n_params > limit:
             continue
+        check_fine_steps(NAME, n_cells, n_steps, MOST_STEPS)
         ranges = bend_sizes(target, n_cells, n_steps)
         sizes = _smallest(n_cells, n_steps, ranges)
         if limit is None or sizes.n_params <= limit:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from approxrates.constructions.sizes import check_integer
+from approxrates.constructions.sizes import check_fine_steps, check_integer
 
 WIDTH, NARROWEST = 12, 7
 _COARSEST, _FINEST = 3, 22  # log2 of cells
+_MOST_FINE = 1 << 28  # fine steps in all: hours of search
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,11 @@ def choose(name: str, n_params: int | None, cells: int | None, steps: int | None
             f"and steps={given.steps}: all scalars of a fully connected network count. Got n_params={n_params}."
         )
     if n is not None or limit is None:
+        check_fine_steps(name, given.cells, given.steps, _MOST_FINE)
         return given
-    return max((_longest(2**a, given.width, limit) for a in range(_COARSEST, _FINEST + 1)), key=_fineness)
+    best = max((_longest(2**a, given.width, limit) for a in range(_COARSEST, _FINEST + 1)), key=_fineness)
+    check_fine_steps(name, best.cells, best.steps, _MOST_FINE)
+    return best
 
 
 def _fineness(plan: Plan) -> int:

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from approxrates.constructions.base import Settings
+from approxrates.constructions.sizes import check_fine_steps
 
 _LEAST_BITS = 21
 """The scale of a walk is kept with 20 bits."""
+_MOST_FINE = 1 << 28
+"""Fine steps in all: hours of search."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,9 @@ def choose(
         raise ValueError(
             f"n_params must be at least {least} for yarotsky2020_deep_line of these sizes. Got n_params={n_params}."
         )
-    return max(plans, key=lambda plan: (plan.cells * plan.steps, -_count(plan)))
+    best = max(plans, key=lambda plan: (plan.cells * plan.steps, -_count(plan)))
+    check_fine_steps("yarotsky2020_deep_line", best.cells, best.steps, _MOST_FINE)
+    return best
 
 
 def _least(

@@ -24,6 +24,19 @@ def check_integer(what: str, value: Any, least: int = 1) -> int | None:
     return int(value)
 
 
+def check_fine_steps(name: str, cells: int, steps: int, most: int) -> None:
+    """Refuse sizes whose encoding would take hours or more memory than there is.
+
+    Raises:
+        ValueError: If ``cells * steps`` is above ``most``.
+    """
+    if cells * steps > most:
+        raise ValueError(
+            f"cells * steps must be at most {most} for {name}. Got {cells} * {steps}. "
+            "Use a lower limit, or give cells and steps."
+        )
+
+
 def choose_size(
     name: str,
     n_params: int | None,

@@ -21,6 +21,9 @@ from approxrates.target import Target
 SCALES = (4.0, 2.0, 1.4, 1.2, 1.0, 0.85)
 """Scales that are tried, in multiples of the largest second difference; the first one is the scale of the proof."""
 
+MOST_STEPS = 1 << 24
+"""Steps in all: gigabytes of samples."""
+
 PER_STEP = 8
 """Samples per step of the bound; the digits are chosen on half of them."""
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from approxrates.constructions.encoders.base import Floats, Mesh, modulus, spread_cells, values_on
 from approxrates.constructions.gadgets.words import code_words
+from approxrates.constructions.sizes import check_integer
 from approxrates.layers import Dyadic, nearest
 from approxrates.target import Target
 
@@ -100,6 +101,9 @@ def encode_walks(
     Returns:
         The walks; deterministic.
     """
+    beam = check_integer("beam", beam) or 8
+    if beam > _WIDEST:
+        raise ValueError(f"beam must be at most {_WIDEST}. Got beam={beam}. Write e.g. beam=16.")
     mesh = Mesh(cells, steps, dead)
     fine = samples or max(8, 1 << max(0, (256 // steps).bit_length() - 1))
     if scale is None:
