@@ -11,6 +11,7 @@ from approxrates import store
 from approxrates.phase import holm, place_all
 from approxrates.records import FRAME_COLUMNS, FamilyCurve, load_records, records_from_table
 from approxrates.records.curves import error_of, is_schedule
+from approxrates.records.growth import bits_exponent
 from approxrates.records.rows import flat
 
 SIZES = (50, 100, 200, 400, 800, 1600)
@@ -406,3 +407,17 @@ def test_refits_in_a_table_without_shapes_are_matched_by_size():
     rows += [r | {"budget": 4} for r in rows if r["n_params"] == 10]
     curve = records_from_table(pd.DataFrame(rows)).families()[0]
     assert curve.limited.tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("bits", "least", "most"),
+    [
+        ([60.0, 60.03, 59.99, 60.04], 0.0, 0.0),
+        ([27.0, 30.0, 33.0, 36.0], 0.1, 0.2),
+        ([10.0, 20.0, 40.0, 80.0], 0.99, 1.01),
+    ],
+    ids=["constant", "logarithm", "linear"],
+)
+def test_bits_that_only_waver_do_not_grow(bits, least, most):
+    rows = [{"n_params": 500 * 2**k, "bits_per_weight": b, "max_bits": 90} for k, b in enumerate(bits)]
+    assert least <= bits_exponent(rows) <= most

@@ -14,6 +14,9 @@ Row = Mapping[str, Any]
 
 DOUBLE_BITS = 53
 
+STEADY = 0.01
+"""Slopes of bits per weight below it are none: padding makes them of a constant. log2(n_params) has about .1."""
+
 
 def number(value: Any) -> float:
     """A float, NaN for None."""
@@ -60,11 +63,14 @@ def saturation(key: Mapping[str, Any], rows: list[Row]) -> float | None:
 
 
 def bits_exponent(rows: list[Row]) -> float | None:
-    """The exponent of bits per weight ~ n_params^beta along a family of long weights; None for others or unknown."""
+    """The exponent of bits per weight ~ n_params^beta along a family of long weights; None for others or unknown.
+
+    0 for bits that do not grow, whatever their last digits do: a rate above r/d is then a transient.
+    """
     if not has_long_weights(rows):
         return None
     beta = slope(rows, "bits_per_weight")
-    return None if math.isnan(beta) else max(0.0, beta)
+    return None if math.isnan(beta) else beta if beta > STEADY else 0.0
 
 
 def depth_exponent(rows: list[Row]) -> float:
