@@ -382,7 +382,7 @@ def test_five_sizes_allow_for_a_floor_and_stay_determined_without_one(draws, spa
         assert determined.mean() > least
 
 
-@pytest.mark.parametrize("k", [6, 8, 10])
+@pytest.mark.parametrize("k", [6, 10])
 def test_one_draw_allows_for_a_moderate_floor(k):
     rng, sizes = np.random.default_rng(2), np.geomspace(50, 1500, k)
     setting = {"draws": 1, "sizes": sizes, "draw_sd": 0.0, "seed_sd": 0.12, "bad": 0.0, "floor": 1 / 90}
