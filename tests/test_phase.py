@@ -414,3 +414,16 @@ def test_classes_with_a_logarithm_are_remarked_on():
 def test_only_places_can_be_placed_together():
     with pytest.raises(TypeError, match=r"points must be PhasePoints\. Got float"):
         place_all([1.0])
+
+
+def test_a_slope_above_a_proven_law_is_no_alarm_but_undecided():
+    """A construction whose laws prove rho = 2 may look steeper where logarithms of its count melt; without that, alarm."""
+    sizes = np.array([400, 800, 1600, 3200, 6400.0])
+    law = Regularity(smoothness=0.5, dim=1, information_rich=True)
+    rate = fit_rate(sizes, [w**-1.3 for w in sizes])
+    given = {"depth_exponent": 1.0, "exact_weights": True, "bits_exponent": 1.0, "past_crossover": True}
+    assert place(rate, law, **given).label == "ALARM"
+    point = place(rate, law, **given, proven_rate=1.0)
+    assert point.label == "UNDECIDED"
+    assert "lower order" in " ".join(point.reasons)
+    assert place(rate, law, **given, proven_rate=1.2).label == "ALARM"

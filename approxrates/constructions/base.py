@@ -41,6 +41,9 @@ class Theorem:
         size: Cells per axis that the error law is stated in (``N M`` for two-scale networks), from the provenance.
         constant: ``(target) -> c`` with ``error_sup <= c * size**-min(smoothness, order)``, for every size.
         order: Highest smoothness that the error law makes use of.
+        lower_order: ``(smoothness, dim, n_params, **options) -> weights``: what the terms of lower order of the count
+            law take in the network that ``build`` makes under a limit; a rate is fitted against the rest. None if the
+            law does not say.
         further_options: Keywords of those that ``build`` hands on to.
         example: The target of a theorem about a single function; None where it holds for a class.
     """
@@ -59,6 +62,7 @@ class Theorem:
     size: Callable[[Settings], float] | None = None
     constant: Callable[[Any], float] | None = None
     order: float = float("inf")
+    lower_order: Callable[..., float] | None = None
     further_options: Callable[[], tuple[str, ...]] = tuple
     example: Callable[[], Target] | None = None
 

@@ -51,6 +51,15 @@ def build(target: Target, *, n_params: int | None = None, **options: Any) -> Net
     )
 
 
+def _lower_order(smoothness: float, dim: int, n_params: int, **options: Any) -> float:
+    """That of the layout, 0 where it states none."""
+    for theorem in layouts():
+        low, high = theorem.smoothness
+        if dim in theorem.dims and low < smoothness <= high and theorem.lower_order is not None:
+            return theorem.lower_order(smoothness, dim, n_params, **options)
+    return 0.0
+
+
 THEOREM = Theorem(
     name="yarotsky2020_deep",
     statement="Functions of smoothness r in d variables are within W^(-2 r / d) of ReLU networks with W weights and "
@@ -61,5 +70,6 @@ THEOREM = Theorem(
     dims=(1, 2),
     rate=deep_rate,
     build=build,
+    lower_order=_lower_order,
     further_options=_options,
 )

@@ -62,6 +62,14 @@ def depth(settings: Settings) -> int:
     return 2 * a + _select_levels(picks) + plan.value_bits + plan.steps + 3
 
 
+def lower_order(
+    smoothness: float, dim: int, n_params: int, depth_exponent: float | None = None, max_bits: int | None = None
+) -> float:
+    """What ``n_params`` has beyond ``N + 13 M`` in the network under a limit: terms like ``N^(1/2)`` and ``log N``."""
+    plan = choose(min(smoothness, 1.0), n_params, depth_exponent=depth_exponent, max_bits=max_bits)
+    return float(_count(plan) - plan.cells - 13 * plan.steps)
+
+
 def _plan_of(settings: Settings) -> Plan:
     """The sizes in a provenance."""
     return Plan(*(int(settings[key]) for key in ("cells", "steps", "words", "value_bits")))

@@ -64,6 +64,7 @@ def place(
     trained: bool = True,
     saturation: float | None = None,
     certified: bool | None = None,
+    proven_rate: float | None = None,
 ) -> PhasePoint:
     """Place of a family on the phase diagram.
 
@@ -86,6 +87,8 @@ def place(
         trained: The networks were trained; False for constructed ones, which optimisation cannot hold back.
         saturation: Rate ``p`` that the architecture cannot pass however smooth the target, e.g. 2H for H ReLU layers.
         certified: Whether the errors are proved, not sampled; None if unknown.
+        proven_rate: Rate ``p`` that the construction's own error and count laws prove; a steeper slope over the sizes
+            measured is then no alarm, but terms of lower order.
 
     Raises:
         TypeError: If ``rate`` or ``regularity`` is of another kind.
@@ -120,6 +123,7 @@ def place(
         certified=certified,
         asymptotic=rate.asymptotic,
         integer=regularity.is_finite and regularity.smoothness == round(regularity.smoothness),
+        proven=None if proven_rate is None else _normalised(proven_rate, regularity),
     )
     powerless = rate.model == "stretched-exponential"
     excuse = _outside_the_diagram(rate, regularity, norm, counting)

@@ -123,3 +123,4 @@ class Case:
     certified: bool | None
     asymptotic: bool | None
     integer: bool
+    proven: float | None

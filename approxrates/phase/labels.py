@@ -21,6 +21,9 @@ def label_of(case: Case, activation: str) -> tuple[Label, list[str]]:
     if not case.rich:
         easy = "The target is not declared information-rich: rho > 1 proves nothing."
         return Label.EASY_TARGET, [f"{span} lies above 1.", easy]
+    if case.ceiling is not None and case.low > case.ceiling and case.proven is not None and case.proven <= case.ceiling:
+        steep = f"{span} is steeper than the proven law rho = {case.proven:.3g} of this construction."
+        return Label.UNDECIDED, [steep, "Terms of lower order of its count are still melting. Add larger sizes."]
     if case.ceiling is not None and case.low > case.ceiling:
         beyond = f"{span} lies above {case.ceiling:g}, the ceiling for {activation}."
         return Label.ALARM, [beyond, *CAUSES, *_known_causes(case)]

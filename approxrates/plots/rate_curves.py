@@ -125,7 +125,7 @@ def used_sizes(family: FamilyCurve) -> NDArray[np.bool_]:
     if family.rate is None:
         return np.zeros(len(family.sizes), dtype=bool)
     kept = np.asarray(family.rate.n_params)[np.asarray(family.rate.used, dtype=bool)]
-    return np.isin(family.sizes, kept)
+    return np.isin(family.leading, kept)
 
 
 def rate_text(name: str, family: FamilyCurve) -> str:
@@ -230,7 +230,7 @@ def _draw_curve(ax: Axes, family: FamilyCurve, name: str, look: Look) -> EndLabe
         grid = np.geomspace(sizes[used][0], sizes[used][-1], 60)
         ax.plot(
             grid,
-            family.rate.predict(grid),
+            family.rate.predict(np.interp(grid, sizes, family.leading)),
             color=look.color,
             ls=look.dash,
             lw=look.width,

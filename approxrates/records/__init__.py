@@ -13,7 +13,8 @@ from approxrates import store
 from approxrates.rates import compare_rates
 from approxrates.records.bounds import BOUND_COLUMNS, check_rows
 from approxrates.records.certificates import certified_rows
-from approxrates.records.curves import FamilyCurve, family_curves, varying
+from approxrates.records.curves import FamilyCurve, family_curves
+from approxrates.records.names import varying
 from approxrates.records.rows import FRAME_COLUMNS, flat, regularity_of
 from approxrates.records.tablerows import table_row
 from approxrates.regularity import Regularity

@@ -16,7 +16,7 @@ from approxrates.phase import PhasePoint, place, place_all
 from approxrates.rates import Rate, fit_rate
 from approxrates.records.bounds import CURVES, Tree, bounds_of, tree_of
 from approxrates.records.crossover import past_crossover
-from approxrates.records.declared import declared_rate
+from approxrates.records.declared import declared_rate, lower_orders
 from approxrates.records.growth import (
     bits_exponent,
     depth_exponent,
@@ -26,6 +26,7 @@ from approxrates.records.growth import (
     saturation,
     slope,
 )
+from approxrates.records.names import family_label, varying
 from approxrates.records.optimisation import LIMITED_FALL, limited_by_refits
 from approxrates.regularity import Regularity
 
@@ -84,6 +85,8 @@ class FamilyCurve:
         past_crossover: Whether the largest sizes lie below the linear interpolants of equal size in the same study;
             None if unknown.
         saturation: Rate that the architecture cannot pass on smooth targets, or None.
+        lower_order: At each size the parameters that terms of lower order of a construction's count law take, shape
+            ``(k,)``: rates are fitted against the rest. Zero for all others, and if sizes count something else.
         declared_rate: Rate that the construction or reference method declares; ``inf`` if the error falls faster than
             every power, NaN if none is declared.
         one_sided: Mask of ``errors``: only an upper bound of the error is known. The fit takes them as such.
@@ -116,6 +119,7 @@ class FamilyCurve:
     past_crossover: bool | None = None
     saturation: float | None = None
     declared_rate: float = math.nan
+    lower_order: NDArray[np.float64] | None = None
     one_sided: NDArray[np.bool_] | None = None
     certified: bool | None = None
     unlimited_rate: Rate | None = None
@@ -126,6 +130,11 @@ class FamilyCurve:
     def median(self) -> NDArray[np.float64]:
         """Median error over draws and seeds, shape ``(k,)``; NaN where nothing succeeded."""
         return np.array([_median(self.errors[:, i]) for i in range(len(self.sizes))])
+
+    @property
+    def leading(self) -> NDArray[np.float64]:
+        """Sizes without what terms of lower order take: what rates are fitted against, shape ``(k,)``."""
+        return self.sizes if self.lower_order is None else self.sizes - self.lower_order
 
     def restricted(self, draws: Sequence[Any]) -> FamilyCurve:
         """The same family with only these target draws, in this order; rate and place are made anew."""
@@ -227,30 +236,6 @@ def is_schedule(shapes: Iterable[tuple[int, int, int]]) -> bool:
     return all(a[1] <= b[1] and a[2] <= b[2] for a, b in itertools.pairwise(ascending))
 
 
-def varying(keys: list[dict[str, Any]]) -> list[str]:
-    """Columns in which families differ. What only trained families have must differ between those to count."""
-    columns = dict.fromkeys(c for key in keys for c in key)
-    values = {c: {repr(key.get(c)) for key in keys if c == "method" or key.get(c) not in (None, "")} for c in columns}
-    return [c for c in columns if len(values[c]) > 1]
-
-
-_SHORT = {"smoothness": "r = {:g}", "dim": "d = {}", "width": "width {}", "depth": "depth {}", "seed": "seed {}"}
-_SHORT |= {"n_points": "{} points", "start": "{} start"}
-
-
-def family_label(key: Mapping[str, Any], shown: Sequence[str]) -> str:
-    """Legend text of a family: its method, then whatever else differs in the study."""
-    constructed = key["method"] != "train"
-    named = "method" in shown or "construction" in shown
-    parts = [str(key["construction"])] if constructed and named else []
-    skipped = {"method", "construction"} | ({"activation", "dtype", "seed"} if constructed else set())
-    for column in ("activation", *(c for c in shown if c != "activation")):
-        value = key.get(column)
-        if column in shown and column not in skipped and value not in (None, ""):
-            parts.append(_SHORT.get(column, "{}").format(value).replace("inf", "∞"))
-    return ", ".join(parts) or str(key["construction"] if constructed else key["activation"])
-
-
 def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regularity, x: str, norm: str) -> FamilyCurve:
     """Errors of one family as an array, with rate and place."""
     base_budget = min((r.get("budget") or 1 for r in rows), default=1)
@@ -275,6 +260,7 @@ def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regular
         exact_weights=has_long_weights(base), bits_exponent=bits_exponent(base), saturation=saturation(key, base),
         one_sided=one_sided,
         declared_rate=declared_rate(rows[0], regularity),
+        lower_order=lower_orders([bins[s] for s in sizes]) if x == "n_params" else None,
         certified=_certified(base), tree=tree_of(rows[0]), lower=_lower([bins[s] for s in sizes]),
     )  # fmt: skip
 
@@ -322,14 +308,14 @@ def _placed(curve: FamilyCurve) -> FamilyCurve:
     usable = np.isfinite(curve.errors) & (curve.errors > 0)
     drawn = usable.any(axis=(1, 2)) if curve.errors.size else np.zeros(0, dtype=bool)
     use = usable[drawn].any(axis=2).all(axis=0) if drawn.any() else np.zeros(len(curve.sizes), dtype=bool)
-    if use.sum() < MIN_SIZES or curve.sizes.min() <= 1:
+    if use.sum() < MIN_SIZES or curve.leading.min() <= 1 or (np.diff(curve.leading) <= 0).any():
         return dataclasses.replace(curve, rate=None, point=None, unlimited_rate=None)
     errors = np.where(usable, curve.errors, np.nan)[drawn]
     bounds = usable[drawn] & (curve.one_sided[drawn] if curve.one_sided is not None else False)
     limited = use & curve.limited
-    rate, unlimited = fit_rate(curve.sizes, errors, use=use, censored=bounds), None
+    rate, unlimited = fit_rate(curve.leading, errors, use=use, censored=bounds), None
     if limited.any():
-        unlimited = fit_rate(curve.sizes, errors, use=use, censored=bounds | (usable[drawn] & limited[:, None]))
+        unlimited = fit_rate(curve.leading, errors, use=use, censored=bounds | (usable[drawn] & limited[:, None]))
     point = _place(curve, rate, limited=bool(limited.any()))
     return dataclasses.replace(curve, rate=rate, point=point, unlimited_rate=unlimited)
 
@@ -353,6 +339,7 @@ def _place(curve: FamilyCurve, rate: Rate, *, limited: bool) -> PhasePoint | Non
         norm=curve.norm,
         counting=curve.x,
         certified=curve.certified if curve.norm == "sup" else None,
+        proven_rate=curve.declared_rate if curve.method == "construct" and math.isfinite(curve.declared_rate) else None,
     )
 
 
