@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	$(BIN)/approxrates demo
 
 test: $(INSTALLED)
-	$(THREADS) $(BIN)/python -m pytest
+	$(THREADS) $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -112,4 +112,4 @@ def test_depth_grows_with_steps_by_one_and_with_cells_by_an_eighteenth():
 def test_twenty_thousand_scalars_at_width_twelve():
     network = fixed_width.build(tree(), cells=512, steps=32)
     assert network.n_params_dense == 20005
-    assert network.provenance["bound"] <= 0.0415
+    assert network.provenance["bound"] <= 0.0418

@@ -14,7 +14,7 @@ STUDIES = sorted(p for p in RESULTS.glob("*/study.toml") if p.parent.name != "de
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.parent.name)
 def test_a_toy_of_every_committed_study_runs(path: Path, tmp_path):
-    toy = ar.Study.from_toml(path).shrunk(sizes=2, draws=1, replicas=1, steps=3)
+    toy = ar.Study.from_toml(path).shrunk(sizes=1, draws=1, replicas=1, steps=3)
     records = toy.run(tmp_path, progress=False)
     frame = records.frame()
     assert len(frame)
