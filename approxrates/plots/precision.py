@@ -38,7 +38,9 @@ def plot_precision(records: Records, ax: Axes | None = None) -> Axes:
 
     As long as a longer code word is allowed, the words grow with the network and the error falls like ``W^(-2r/d)``;
     once words are ``b`` bits long only their number grows: ``W^(-r/d)``, the resource law with ``beta = 0``. In units
-    of ``b`` the turning point is the same for all caps: ``error b^(2r/d)`` against ``W / b`` is one curve.
+    of ``b`` the turning point is the same for all caps: ``error b^(2r/d)`` against ``W / b`` is one curve,
+    ``W`` without the terms of lower order of its count law. Small caps lie to the right of it, because every word holds
+    a value of some ten bits besides its digits.
 
     Args:
         records: Records of a study with a construction whose option ``max_bits`` is swept, on one target law.
@@ -94,7 +96,7 @@ def _draw(ax: Axes, capped: list[tuple[int, FamilyCurve]], rho: float, *, collap
         axis.set_minor_formatter(NullFormatter())
     small_labels(ax)
     if collapsed:
-        ax.set_xlabel("W / b")
+        ax.set_xlabel("W / b   (W: leading terms of the count)")
         ax.set_ylabel(f"sup error × b^{_number(2 * rho)}" if rho != 0.5 else "sup error × b")
     else:
         ax.set_xlabel("number of parameters W (non-zero)")
@@ -108,7 +110,7 @@ def _points(bits: int, family: FamilyCurve, rho: float, *, collapsed: bool) -> t
     shown = np.isfinite(y)
     if not collapsed:
         return family.sizes[shown], y[shown]
-    return family.sizes[shown] / bits, y[shown] * bits ** (2 * rho)
+    return family.leading[shown] / bits, y[shown] * bits ** (2 * rho)
 
 
 def _guides(ax: Axes, x: Array, y: Array, rho: float) -> float:
@@ -140,10 +142,10 @@ def _rows(capped: list[tuple[int, FamilyCurve]], rho: float) -> list[dict[str, A
             "max_bits": bits,
             "n_params": float(size),
             "error_sup": float(error),
-            "size_scaled": float(size) / bits,
+            "size_scaled": float(leading) / bits,
             "error_scaled": float(error) * bits ** (2 * rho),
         }
         for bits, family in capped
-        for size, error in zip(family.sizes, medians(family), strict=True)
+        for size, leading, error in zip(family.sizes, family.leading, medians(family), strict=True)
         if np.isfinite(error)
     ]
