@@ -44,6 +44,8 @@ class Theorem:
         lower_order: ``(smoothness, dim, n_params, **options) -> weights``: what the terms of lower order of the count
             law take in the network that ``build`` makes under a limit; a rate is fitted against the rest. None if the
             law does not say.
+        depth_law: ``(smoothness, dim, **options) -> a`` with depth ~ n_params^a in the leading terms of both laws; None
+            if the construction does not say.
         further_options: Keywords of those that ``build`` hands on to.
         example: The target of a theorem about a single function; None where it holds for a class.
     """
@@ -63,6 +65,7 @@ class Theorem:
     constant: Callable[[Any], float] | None = None
     order: float = float("inf")
     lower_order: Callable[..., float] | None = None
+    depth_law: Callable[..., float] | None = None
     further_options: Callable[[], tuple[str, ...]] = tuple
     example: Callable[[], Target] | None = None
 

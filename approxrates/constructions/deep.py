@@ -8,6 +8,7 @@ that depth does better. Here: one layout per range of smoothness and dimension, 
 from __future__ import annotations
 
 import importlib
+import math
 from typing import Any
 
 from approxrates.constructions.base import Theorem, deep_rate
@@ -51,13 +52,27 @@ def build(target: Target, *, n_params: int | None = None, **options: Any) -> Net
     )
 
 
-def _lower_order(smoothness: float, dim: int, n_params: int, **options: Any) -> float:
-    """That of the layout, 0 where it states none."""
+def _layout(smoothness: float, dim: int) -> Theorem | None:
+    """The layout for a smoothness and a dimension."""
     for theorem in layouts():
         low, high = theorem.smoothness
-        if dim in theorem.dims and low < smoothness <= high and theorem.lower_order is not None:
-            return theorem.lower_order(smoothness, dim, n_params, **options)
-    return 0.0
+        if dim in theorem.dims and low < smoothness <= high:
+            return theorem
+    return None
+
+
+def _lower_order(smoothness: float, dim: int, n_params: int, **options: Any) -> float:
+    """That of the layout, 0 where it states none."""
+    layout = _layout(smoothness, dim)
+    if layout is None or layout.lower_order is None:
+        return 0.0
+    return layout.lower_order(smoothness, dim, n_params, **options)
+
+
+def _depth_law(smoothness: float, dim: int, **options: Any) -> float:
+    """That of the layout, NaN where it states none."""
+    layout = _layout(smoothness, dim)
+    return math.nan if layout is None or layout.depth_law is None else layout.depth_law(smoothness, dim, **options)
 
 
 THEOREM = Theorem(
@@ -71,5 +86,6 @@ THEOREM = Theorem(
     rate=deep_rate,
     build=build,
     lower_order=_lower_order,
+    depth_law=_depth_law,
     further_options=_options,
 )

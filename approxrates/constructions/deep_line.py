@@ -81,7 +81,7 @@ from approxrates.constructions.gadgets.floors import floor_chain
 from approxrates.constructions.gadgets.sawtooth import tent_chain
 from approxrates.constructions.gadgets.walks import packed, walk, word_at
 from approxrates.constructions.graph import Affine, Graph, combination
-from approxrates.constructions.line_sizes import Plan, choose, count, depth, lower_order
+from approxrates.constructions.line_sizes import Plan, choose, count, depth, depth_law, lower_order
 from approxrates.layers import HALF, Dyadic
 from approxrates.network import Network
 from approxrates.target import Target
@@ -247,4 +247,5 @@ THEOREM = Theorem(
     constant=_constant,
     order=1.0,
     lower_order=lower_order,
+    depth_law=depth_law,
 )

@@ -62,6 +62,11 @@ def depth(settings: Settings) -> int:
     return 2 * a + _select_levels(picks) + plan.value_bits + plan.steps + 3
 
 
+def depth_law(smoothness: float, dim: int, depth_exponent: float | None = None) -> float:
+    """``M ~ (N + 13 M)^a`` along the family of a depth exponent; 1 for the largest ``N M``."""
+    return 1.0 if depth_exponent is None else depth_exponent
+
+
 def lower_order(
     smoothness: float, dim: int, n_params: int, depth_exponent: float | None = None, max_bits: int | None = None
 ) -> float:

@@ -16,7 +16,7 @@ from approxrates.phase import PhasePoint, place, place_all
 from approxrates.rates import Rate, fit_rate
 from approxrates.records.bounds import CURVES, Tree, bounds_of, tree_of
 from approxrates.records.crossover import past_crossover
-from approxrates.records.declared import declared_rate, lower_orders
+from approxrates.records.declared import declared_depth, declared_rate, lower_orders
 from approxrates.records.growth import (
     bits_exponent,
     depth_exponent,
@@ -73,8 +73,8 @@ class FamilyCurve:
         regularity: What is known about the target.
         activation: Activation code.
         method: ``"train"``, ``"construct"`` or ``"reference"``.
-        depth_exponent: The exponent of depth ~ n_params^a along the family: 1 at fixed width, 0 at fixed depth;
-            NaN if unknown.
+        depth_exponent: The exponent of depth ~ n_params^a along the family, as a construction's laws declare it or as
+            it is seen: 1 at fixed width, 0 at fixed depth; NaN if unknown.
         limited: Mask ``(k,)``: the error is known to be limited by optimisation there.
         failed_fraction: Share of runs without a usable network, shape ``(k,)``.
         x: What ``sizes`` counts.
@@ -254,7 +254,7 @@ def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regular
     failed = np.array([np.mean([not math.isfinite(error_of(r, norm)) for r in bins[s]]) for s in sizes])
     return FamilyCurve(
         key=key, label=label, sizes=sizes, errors=errors, draws=draws, rate=None, point=None, regularity=regularity,
-        activation=str(key["activation"]), method=str(key["method"]), depth_exponent=depth_exponent(base),
+        activation=str(key["activation"]), method=str(key["method"]), depth_exponent=_depth_exponent(base),
         limited=limited_by_refits(bins, sizes, refits, lambda r: error_of(r, norm)),
         failed_fraction=failed, x=x, norm=norm, sample_exponent=slope(base, "n_samples"),
         exact_weights=has_long_weights(base), bits_exponent=bits_exponent(base), saturation=saturation(key, base),
@@ -263,6 +263,12 @@ def _curve(key: dict[str, Any], label: str, rows: list[Row], regularity: Regular
         lower_order=lower_orders([bins[s] for s in sizes]) if x == "n_params" else None,
         certified=_certified(base), tree=tree_of(rows[0]), lower=_lower([bins[s] for s in sizes]),
     )  # fmt: skip
+
+
+def _depth_exponent(rows: list[Row]) -> float:
+    """As a construction declares it, else as the family shows it."""
+    declared = declared_depth(rows[0]) if rows else math.nan
+    return depth_exponent(rows) if math.isnan(declared) else declared
 
 
 def _lower(rows_by_size: list[list[Row]]) -> dict[str, NDArray[np.float64]]:

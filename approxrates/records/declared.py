@@ -40,6 +40,19 @@ def lower_order(row: Mapping[str, Any]) -> float:
     return min(found, float(row["n_params"]) - 2.0)
 
 
+def declared_depth(row: Mapping[str, Any]) -> float:
+    """Exponent ``a`` of depth ~ W^a that a construction declares for its leading terms; NaN if none is declared."""
+    name = str(row.get("construction"))
+    if row.get("method") != "construct" or name not in constructions.names():
+        return math.nan
+    law = constructions.describe(name).depth_law
+    try:
+        options = dict(row.get("made_options") or {})
+        return math.nan if law is None else law(float(row["smoothness"]), int(row["dim"]), **options)
+    except TypeError:
+        return math.nan  # options that change the law
+
+
 def lower_orders(rows_by_size: Sequence[Sequence[Mapping[str, Any]]]) -> NDArray[np.float64] | None:
     """The median of :func:`lower_order` at each size, None if there are no such terms."""
     found = np.array([np.median([lower_order(row) for row in rows]) for rows in rows_by_size])
