@@ -309,7 +309,7 @@ def _figure_legend(panels: list[Axes], families: list[FamilyCurve]) -> None:
             columnspacing=1.6 if columns == len(handles) else 1.0,
             labelspacing=0.25,
         )
-        if legend.get_window_extent().width <= 0.985 * figure.bbox.width or columns == 1:
+        if legend.get_window_extent().width <= 0.93 * figure.bbox.width or columns == 1:
             return
         legend.remove()
 
