@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from approxrates.calibration import calibration, exactness
-from approxrates.calibration.weight_jumps import blend, followed, largest_move, verdicts, weights
+from approxrates.calibration.weight_jumps import blend, followed, largest_move, sizes_of, verdicts, weights
 from approxrates.catalogue import load_target
 from approxrates.constructions import bit_extraction, construct
 from approxrates.constructions.squaring import square_network
@@ -117,11 +117,13 @@ def test_weights_move_with_the_path_from_one_end_to_the_other():
     ends = [load_target("faber_tree", smoothness=0.5, dim=1, seed=k) for k in (0, 1)]
     made = [weights(construct("interpolation", blend(*ends, t), cells=32)) for t in (0.0, 0.5, 1.0)]
     own = [weights(construct("interpolation", end, cells=32)) for end in ends]
-    assert [largest_move(made[0], own[0]), largest_move(made[2], own[1])] == [0.0, 0.0]
-    whole = largest_move(made[0], made[2])
-    assert largest_move(made[0], made[1]) == pytest.approx(whole / 2, rel=1e-6)
+    sizes = sizes_of(made[0], made[2])
+    assert [largest_move(made[0], own[0], sizes), largest_move(made[2], own[1], sizes)] == [0.0, 0.0]
+    whole = largest_move(made[0], made[2], sizes)
+    assert 0.5 < whole <= 2.0
+    assert largest_move(made[0], made[1], sizes) == pytest.approx(whole / 2, rel=1e-6)
     path = followed("interpolation", *ends, halvings=3)
     assert [length for length, _ in path] == [1.0, 0.5, 0.25, 0.125]
-    assert [change for _, change in path] == pytest.approx([1.0, 0.5, 0.25, 0.125], rel=1e-6)
+    assert [change for _, change in path] == pytest.approx([whole, whole / 2, whole / 4, whole / 8], rel=1e-6)
     with pytest.raises(ValueError, match="same parameters"):
-        largest_move(made[0], made[1][1:])
+        sizes_of(made[0], made[1][1:])

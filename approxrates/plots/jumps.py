@@ -43,6 +43,6 @@ def draw_jumps(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ax.set_xlim(most, least)
         place_end_labels(ax, ends, data_end=least)
         ax.set_xlabel("length of the interval of targets")
-        ax.set_ylabel("largest change of a weight, relative")
+        ax.set_ylabel("largest change of a weight, in units of its size")
     attach_numbers(ax, [{str(k): v for k, v in row.items()} for row in table.to_dict("records")])
     return ax
