@@ -35,6 +35,7 @@ def test_nothing_is_taken_off_where_no_law_is_declared():
     ):
         assert lower_order(sized | other) == 0.0
     assert lower_orders([[sized | {"construction": "interpolation"}]]) is None
+    assert lower_order(sized | {"made_options": {"activation": "relu"}}) == lower_order(sized)
 
 
 def test_depth_is_declared_by_the_knob():

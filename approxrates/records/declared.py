@@ -34,10 +34,15 @@ def lower_order(row: Mapping[str, Any]) -> float:
     if law is None or row.get("activation") != "relu" or row.get("n_params") is None:
         return 0.0
     try:
-        found = law(float(row["smoothness"]), int(row["dim"]), int(limit), **dict(row.get("made_options") or {}))
+        found = law(float(row["smoothness"]), int(row["dim"]), int(limit), **_laid_out(row))
     except (TypeError, ValueError):
         return 0.0  # sizes given by hand, or a limit that fits nothing
     return min(found, float(row["n_params"]) - 2.0)
+
+
+def _laid_out(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the layout: what a network is compiled to is none of them."""
+    return {k: v for k, v in (row.get("made_options") or {}).items() if k not in ("activation", "tolerance")}
 
 
 def declared_depth(row: Mapping[str, Any]) -> float:
@@ -47,8 +52,7 @@ def declared_depth(row: Mapping[str, Any]) -> float:
         return math.nan
     law = constructions.describe(name).depth_law
     try:
-        options = dict(row.get("made_options") or {})
-        return math.nan if law is None else law(float(row["smoothness"]), int(row["dim"]), **options)
+        return math.nan if law is None else law(float(row["smoothness"]), int(row["dim"]), **_laid_out(row))
     except TypeError:
         return math.nan  # options that change the law
 
