@@ -10,7 +10,7 @@ import approxrates as ar
 from approxrates.constructions import construct
 from approxrates.constructions.deep_line import THEOREM, Coding, build, layout
 from approxrates.constructions.encoders import encode_walks, walk_values
-from approxrates.constructions.line_sizes import Plan, choose, count, depth
+from approxrates.constructions.line_sizes import Plan, choose, count, depth, value_bits
 from approxrates.layers import Dyadic
 from approxrates.network import Network
 
@@ -143,12 +143,18 @@ def test_the_largest_that_fits() -> None:
 
 @pytest.mark.parametrize("exponent", [0.0, 1 / 3, 0.5, 1.0])
 def test_depth_follows_its_exponent(exponent: float) -> None:
-    """Local exponents of depth and of fine steps against weights, from the exact laws, at large sizes."""
-    plans = [choose(0.5, None, cells=1 << a, depth_exponent=exponent) for a in (14, 20)]
-    sizes = [{"cells": p.cells, "steps": p.steps, "words": p.words, "value_bits": p.value_bits} for p in plans]
+    """Local exponents of depth and of fine steps against weights, from the exact laws, at sizes nobody would build."""
+    sizes = []
+    for cells in (1 << 14, 1 << 20):
+        steps = max(2, round(4 * (cells / 32) ** exponent))
+        fixed = {"cells": cells, "steps": steps, "value_bits": value_bits(cells, steps, 0.5)}
+        sizes.append(min((fixed | {"words": 1 << k} for k in range(12)), key=count))
+    if sizes[0]["cells"] * sizes[0]["steps"] <= 1 << 24:
+        plan = choose(0.5, None, cells=sizes[0]["cells"], depth_exponent=exponent)
+        assert (plan.steps, plan.words) == (sizes[0]["steps"], sizes[0]["words"])
     growth = np.log(count(sizes[1]) / count(sizes[0]))
-    assert np.log(plans[1].steps / plans[0].steps) / growth == pytest.approx(exponent, abs=0.04)
-    fine = [p.cells * p.steps for p in plans]
+    assert np.log(sizes[1]["steps"] / sizes[0]["steps"]) / growth == pytest.approx(exponent, abs=0.04)
+    fine = [s["cells"] * s["steps"] for s in sizes]
     assert np.log(fine[1] / fine[0]) / growth == pytest.approx(1 + exponent, abs=0.08)
 
 
