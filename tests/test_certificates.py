@@ -129,9 +129,7 @@ def test_the_enclosure_holds_a_dense_evaluation_and_is_as_narrow_as_asked_for(na
 @pytest.mark.slow
 @pytest.mark.parametrize("dim", [1, 2])
 @pytest.mark.parametrize(("name", "options"), FAMILIES)
-def test_the_enclosures_of_ten_networks_hold_a_million_points(name, options, dim, request):
-    if "slow" not in request.config.getoption("-m"):
-        pytest.skip("a million points: asked for with -m slow")
+def test_the_enclosures_of_ten_networks_hold_a_million_points(name, options, dim):
     target = catalogue(name, dim, **options)
     points = np.random.default_rng(0).random((10**6, dim))
     values = target(points)

@@ -212,7 +212,7 @@ def test_a_small_function_is_approximated_as_well_as_a_large_one(smoothness: flo
     built = []
     for factor in (1.0, 2.0**-30):
         regularity = Regularity(smoothness, 1, radius=27.0 * factor)
-        target = Target.from_callable(lambda x, c=factor: c * np.sin(3.0 * x[:, 0]), regularity, name="wave")  # type: ignore[misc]
+        target = Target.from_callable(lambda x, c=factor: c * np.sin(3.0 * x[:, 0]), regularity, name="wave")
         built.append(construct("yarotsky2020_deep", target, n_params=1100))
     large, small = built
     assert small.n_params == large.n_params
@@ -241,4 +241,4 @@ def test_targets_that_do_not_fit_are_told() -> None:
     with pytest.raises(ValueError, match="dim 1"):
         deep_slopes.build(load_target("bump_tree", smoothness=1.5, dim=2), n_params=2000)
     with pytest.raises(TypeError, match="integer"):
-        deep_slopes.build(TREE, n_params=2000.5)  # type: ignore[arg-type]
+        deep_slopes.build(TREE, n_params=2000.5)

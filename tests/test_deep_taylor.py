@@ -146,7 +146,7 @@ def test_targets_that_do_not_fit_are_told() -> None:
     with pytest.raises(ValueError, match="smoothness above 2"):
         deep_taylor.build(load_target("bump_tree", smoothness=1.5), n_params=2000)
     with pytest.raises(TypeError, match="integer"):
-        deep_taylor.build(TREE, n_params=2000.5)  # type: ignore[arg-type]
+        deep_taylor.build(TREE, n_params=2000.5)
 
 
 @pytest.mark.parametrize("seed", range(4))
