@@ -49,7 +49,7 @@ the bound holds always. What really counts is the oscillation of f over an inner
 *Count.* About ``33 M^2`` for the digits, ``3 (1 + 2 / words) N^2`` for the tables, ``O(log N M)`` for everything else;
 exactly, see :func:`count`. Depth ``M^2 + O(log N M)``. A code word has ``2 (M^2 + leads)`` bits.
 
-Sources: the statement is that of Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477, theorem 3.1 in d = 2 with r <= 1, and
+Sources: the statement is that of Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477 (recalled), in d = 2 with r <= 1, and
 for r <= 1 of Yarotsky (2018), arXiv:1802.03620. This layout, its count and its error bound are proven here.
 """
 
@@ -385,7 +385,7 @@ THEOREM = Theorem(
     name="yarotsky2020_deep_plane",
     statement="Every r-Hölder function on the square, r <= 1, is within O(W^-r) of a ReLU network with W weights and "
     "depth O(W), whose weights depend on it discontinuously.",
-    reference="Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477, theorem 3.1; Yarotsky (2018), arXiv:1802.03620",
+    reference="Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477 (recalled); Yarotsky (2018), arXiv:1802.03620",
     rate_law="error_sup ~ n_params^-r",
     count_law="33 M^2 + 3 (1 + 2 / words) N^2 + O(log(N M))",
     dims=(2,),

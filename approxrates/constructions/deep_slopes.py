@@ -51,7 +51,7 @@ float64, so no scale is below ``2^-40 max |f|``; where ``H (N M)^-r`` is, that t
 BITS. Words take ``2 S`` bits; ``N`` of them, so about ``2 N M`` bits in all. In float64 words longer than 26 digits
 are lost.
 
-Source: Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477, theorem 3.3, for the statement; the layout, its constants and
+Source: Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477, for the statement (recalled); the layout, its constants and
 the proof above are this module's own.
 """
 
@@ -345,7 +345,7 @@ THEOREM = Theorem(
     name=NAME,
     statement="For 1 < r <= 2 every function on [0, 1] with an (r - 1)-Hölder derivative is within O(W^-2r) of a ReLU "
     "network with W weights and depth O(W): the fastest rate there is for ReLU.",
-    reference="Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477, theorem 3.3 (statement); layout and proof here",
+    reference="Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477 (statement, recalled); layout and proof here",
     rate_law="error_sup <= 34 H (N M)^-r, H the Hölder constant of f'; n_params^(-2 r) for N ~ M",
     count_law="2 N + 11 M + 10 I + hinges and index bits, O(sqrt N + log(N M)^2); exactly: Sizes.n_params",
     dims=(1,),

@@ -49,7 +49,7 @@ scale is below ``2^-40 max |f|``; where ``H (N M)^-r`` is, that takes its place 
 
 BITS. Words take ``2 S`` bits, about ``2 N M`` in all.
 
-Source: Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477, theorem 3.3, for the statement; the layout and the proof
+Source: Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477, for the statement (recalled); the layout and the proof
 above are this module's own.
 """
 
@@ -332,7 +332,7 @@ THEOREM = Theorem(
     name=NAME,
     statement="For 2 < r <= 3 every function on [0, 1] with an (r - 2)-Hölder second derivative is within O(W^-2r) of "
     "a ReLU network with W weights and depth O(W).",
-    reference="Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477, theorem 3.3 (statement); layout and proof here",
+    reference="Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477 (statement, recalled); layout and proof here",
     rate_law="error_sup <= 2300 H (N M)^-r, H the Hölder constant of f''; n_params^(-2 r) for N ~ M",
     count_law="2 N + 15 M + 10 I_1 + 11 I_2 + 18 m + hinges and index bits; exactly: Sizes.n_params",
     dims=(1,),

@@ -253,7 +253,7 @@ THEOREM = Theorem(
     name="interpolation",
     statement="The linear interpolant of an r-Hölder function on N^d cells is a ReLU network with O(N^d) weights "
     "and O(1) depth, with sup error O(N^-min(r, 2)).",
-    reference="Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477, sec. 3 (continuous phase); de Boor, Höllig & "
+    reference="Yarotsky & Zhevnerchuk (2020), arXiv:1906.09477 (continuous phase; recalled); de Boor, Höllig & "
     "Riemenschneider (1993), Box Splines (the truncated powers)",
     rate_law="error_sup ~ n_params^(-min(r, 2) / d)",
     count_law="d = 1: 3 N - 1 if f(0) = 0, else 3 N; d > 1: about 4 (N + 1)^d",
