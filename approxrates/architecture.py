@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from approxrates import axes, initialisation
+from approxrates import axes, folding, initialisation
 from approxrates.activations import get
-from approxrates.layers import IDENTITY, Layer
+from approxrates.layers import Layer
 
 Slices = tuple[slice, slice | None]
 
@@ -20,6 +20,10 @@ Slices = tuple[slice, slice | None]
 @dataclass(frozen=True)
 class Dense:
     """A fully connected network: ``depth`` hidden layers of ``width`` units, and an affine output layer.
+
+    With ``injection`` each layer after the first reads the network's input beside the units before it. With
+    ``residual`` each hidden layer after the first adds to what it reads: ``h_k = h_{k-1} + sigma(z_k)``, where ``z_k``
+    is affine in ``h_{k-1}``, or in ``[h_{k-1}, x]`` with both.
 
     The flat parameter vector holds for each layer the weight, row-major ``(n_out, n_in)``, then the bias if it has one.
     Any field may be an axis; the object is then a template, and ``axes.variants`` makes the concrete ones.
@@ -31,6 +35,8 @@ class Dense:
         activation: A name that :func:`approxrates.activations.get` knows.
         n_outputs: Outputs of the network.
         bias: Whether each layer has a bias.
+        injection: Whether layers after the first read the input too.
+        residual: Whether hidden layers after the first add to what they read.
 
     Raises:
         TypeError: If a value is of the wrong kind.
@@ -45,31 +51,35 @@ class Dense:
     activation: str = "relu"
     n_outputs: int = 1
     bias: bool = True
+    injection: bool = False
+    residual: bool = False
 
     def __post_init__(self) -> None:
         if axes.has_axis(self):
             return
         for field in ("dim", "width", "depth", "n_outputs"):
             _check_count(field, getattr(self, field))
-        if not isinstance(self.bias, bool):
-            raise TypeError(f"bias must be True or False. Got {self.bias!r}.")
+        for field in ("bias", "injection", "residual"):
+            if not isinstance(getattr(self, field), bool):
+                raise TypeError(f"{field} must be True or False. Got {getattr(self, field)!r}.")
         if get(self.activation).parts and self.width < 2:
             raise ValueError(f"width must be at least 2 for the mixed layer {self.activation}. Got width={self.width}.")
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
-        """``(n_out, n_in)`` of each of the ``depth + 1`` layers."""
+        """``(n_out, n_in)`` of each of the ``depth + 1`` layers; with injection the inputs are ``[h, x]``."""
         self._require_concrete()
-        hidden = ((self.width, self.width),) * (self.depth - 1)
-        return ((self.width, self.dim), *hidden, (self.n_outputs, self.width))
+        n_in = self.width + self.dim * self.injection
+        hidden = ((self.width, n_in),) * (self.depth - 1)
+        return ((self.width, self.dim), *hidden, (self.n_outputs, n_in))
 
     @property
     def n_params(self) -> int:
         """All weights and biases."""
         self._require_concrete()
-        b = int(self.bias)
-        inner = (self.depth - 1) * (self.width + b) * self.width
-        return (self.dim + b) * self.width + inner + (self.width + b) * self.n_outputs
+        columns = self.width + self.dim * self.injection + self.bias
+        inner = (self.depth - 1) * columns * self.width
+        return (self.dim + self.bias) * self.width + inner + columns * self.n_outputs
 
     @property
     def slices(self) -> tuple[Slices, ...]:
@@ -93,10 +103,12 @@ class Dense:
 
         See :mod:`approxrates.initialisation` for the rule.
         """
-        return initialisation.initialise(self.shapes, self.activation, self.bias, seeds)
+        return initialisation.initialise(
+            self.shapes, self.activation, self.bias, seeds, injection=self.injection, residual=self.residual
+        )
 
-    def layers(self, theta: NDArray[Any]) -> tuple[Layer, ...]:
-        """The layers of one network.
+    def maps(self, theta: NDArray[Any]) -> tuple[folding.Map, ...]:
+        """Weight and bias of each layer of one network, in the shapes of :attr:`shapes`.
 
         Args:
             theta: Flat parameters, shape ``(P,)``; copied, as float64.
@@ -107,12 +119,22 @@ class Dense:
         if theta.shape != (self.n_params,):
             raise ValueError(f"theta must have shape (n_params,) = ({self.n_params},). Got shape {theta.shape}.")
         flat = np.array(theta, dtype=np.float64)
-        hidden = get(self.activation).units(self.width)
-        made = []
-        for index, ((n_out, n_in), (weight, bias)) in enumerate(zip(self.shapes, self.slices, strict=True)):
-            codes = hidden if index < self.depth else (IDENTITY,) * n_out
-            made.append(Layer(flat[weight].reshape(n_out, n_in), None if bias is None else flat[bias], codes))
-        return tuple(made)
+        return tuple(
+            (flat[weight].reshape(shape), None if bias is None else flat[bias])
+            for shape, (weight, bias) in zip(self.shapes, self.slices, strict=True)
+        )
+
+    def layers(self, theta: NDArray[Any]) -> tuple[Layer, ...]:
+        """The layers of one network; injection and residual sums are carried by units (:mod:`approxrates.folding`).
+
+        Args:
+            theta: Flat parameters, shape ``(P,)``; copied, as float64.
+
+        Raises:
+            ValueError: If the length is not ``n_params``.
+        """
+        codes = get(self.activation).units(self.width)
+        return folding.fold(self.maps(theta), codes, injection=self.injection, residual=self.residual)
 
     def theta_from_layers(self, layers: Sequence[Layer]) -> NDArray[np.float64]:
         """The flat parameters, shape ``(P,)``, of layers of this shape: the inverse of :meth:`layers`.
@@ -120,20 +142,23 @@ class Dense:
         Raises:
             ValueError: If the layers are not of this architecture.
         """
+        expected = tuple(layer.weight.shape for layer in self.layers(np.zeros(self.n_params)))
         shapes = tuple(layer.weight.shape for layer in layers)
-        if shapes != self.shapes:
-            raise ValueError(f"layers must have shapes (n_out, n_in) = {self.shapes}. Got {shapes}.")
+        if shapes != expected:
+            raise ValueError(f"layers must have shapes (n_out, n_in) = {expected}. Got {shapes}.")
         if any((layer.bias is not None) != self.bias for layer in layers):
             raise ValueError(f"layers must {'all' if self.bias else 'not'} have a bias for bias={self.bias}.")
-        arrays = [a for layer in layers for a in (layer.weight.ravel(), layer.bias) if a is not None]
+        maps = folding.unfold(layers, self.shapes, injection=self.injection, residual=self.residual)
+        arrays = [a for weight, bias in maps for a in (weight.ravel(), bias) if a is not None]
         return np.concatenate(arrays).astype(np.float64)
 
     def to_spec(self) -> dict[str, Any]:
-        """Plain data for :func:`from_spec`; ``n_outputs`` and ``bias`` are left out where they are the default."""
+        """Plain data for :func:`from_spec`; what follows ``activation`` is left out where it is the default."""
         self._require_concrete()
         spec = {"kind": self.kind, "dim": self.dim, "width": self.width, "depth": self.depth}
         spec |= {"activation": get(self.activation).name}
-        return spec | {k: v for k, v in (("n_outputs", self.n_outputs), ("bias", self.bias)) if v != _DEFAULTS[k]}
+        options = {field: getattr(self, field) for field in ("n_outputs", "bias", "injection", "residual")}
+        return spec | {field: value for field, value in options.items() if value != _DEFAULTS[field]}
 
     def _require_concrete(self) -> None:
         """Refuse to count a template."""
@@ -154,7 +179,16 @@ class FixedWidth(Dense):
 
     @classmethod
     def for_params(
-        cls, n: int, *, dim: int, width: int, activation: str = "relu", n_outputs: int = 1, bias: bool = True
+        cls,
+        n: int,
+        *,
+        dim: int,
+        width: int,
+        activation: str = "relu",
+        n_outputs: int = 1,
+        bias: bool = True,
+        injection: bool = False,
+        residual: bool = False,
     ) -> Self:
         """The deepest with at most ``n`` parameters.
 
@@ -166,8 +200,8 @@ class FixedWidth(Dense):
             7
         """
         _check_count("n", n)
-        least = cls(dim, width, 1, activation, n_outputs, bias)
-        per_layer = (width + int(bias)) * width
+        least = cls(dim, width, 1, activation, n_outputs, bias, injection, residual)
+        per_layer = dataclasses.replace(least, depth=2).n_params - least.n_params
         if least.n_params > n:
             raise ValueError(f"n must be at least {least.n_params} for width={width}. Got n={n}. Use a smaller width.")
         return dataclasses.replace(least, depth=1 + (n - least.n_params) // per_layer)
@@ -183,6 +217,8 @@ class FixedWidth(Dense):
         activation: str = "relu",
         n_outputs: int = 1,
         bias: bool = True,
+        injection: bool = False,
+        residual: bool = False,
     ) -> tuple[Any, Any]:
         """Linked axes of width and depth with ``depth ~ n_params^exponent`` and the width to match.
 
@@ -194,6 +230,8 @@ class FixedWidth(Dense):
             activation: Name of the activation.
             n_outputs: Outputs of the network.
             bias: Whether there are biases.
+            injection: Whether layers after the first read the input too.
+            residual: Whether hidden layers after the first add to what they read.
 
         Returns:
             ``(width_axis, depth_axis)``, to be given as the fields of a template.
@@ -212,6 +250,7 @@ class FixedWidth(Dense):
         if not sizes:
             raise ValueError("n_params must hold at least one size. Got none. Write e.g. n_params=[100, 400, 1600].")
         rest: dict[str, Any] = {"dim": dim, "activation": activation, "n_outputs": n_outputs, "bias": bias}
+        rest |= {"injection": injection, "residual": residual}
         first = cls.for_params(sizes[0], width=width, **rest)
         found = []
         for n in sizes:
@@ -234,7 +273,16 @@ class FixedDepth(Dense):
 
     @classmethod
     def for_params(
-        cls, n: int, *, dim: int, depth: int, activation: str = "relu", n_outputs: int = 1, bias: bool = True
+        cls,
+        n: int,
+        *,
+        dim: int,
+        depth: int,
+        activation: str = "relu",
+        n_outputs: int = 1,
+        bias: bool = True,
+        injection: bool = False,
+        residual: bool = False,
     ) -> Self:
         """The widest with at most ``n`` parameters.
 
@@ -247,7 +295,7 @@ class FixedDepth(Dense):
         """
         _check_count("n", n)
         low = 2 if get(activation).parts else 1
-        least = cls(dim, low, depth, activation, n_outputs, bias)
+        least = cls(dim, low, depth, activation, n_outputs, bias, injection, residual)
         if least.n_params > n:
             raise ValueError(f"n must be at least {least.n_params} for depth={depth}. Got n={n}. Use a smaller depth.")
         high = n + 1

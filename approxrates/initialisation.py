@@ -44,7 +44,15 @@ def design_points(dim: int, n: int = N_POINTS) -> Array:
     return points
 
 
-def initialise(shapes: Sequence[tuple[int, int]], activation: str, bias: bool, seeds: Sequence[int]) -> Array:
+def initialise(
+    shapes: Sequence[tuple[int, int]],
+    activation: str,
+    bias: bool,
+    seeds: Sequence[int],
+    *,
+    injection: bool = False,
+    residual: bool = False,
+) -> Array:
     """Weights of ``len(seeds)`` networks, flat, shape ``(N, P)``; network ``i`` depends on ``seeds[i]`` alone.
 
     Args:
@@ -52,16 +60,23 @@ def initialise(shapes: Sequence[tuple[int, int]], activation: str, bias: bool, s
         activation: Name of the activation of the hidden layers.
         bias: Whether layers have one.
         seeds: One non-negative integer for each network.
+        injection: Whether layers after the first read ``[h, x]``.
+        residual: Whether hidden layers after the first add to what they read.
     """
     kind = get(activation)
     generators = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
     n = len(generators)
-    signal: Array = np.broadcast_to(design_points(shapes[0][1]), (n, shapes[0][1], N_POINTS))
+    inputs: Array = np.broadcast_to(design_points(shapes[0][1]), (n, shapes[0][1], N_POINTS))
+    signal = inputs
     columns: list[Array] = []
     for index, (n_out, n_in) in enumerate(shapes):
         inner, last = 0 < index < len(shapes) - 1, index == len(shapes) - 1
         draws = np.stack([g.standard_normal((n_out, n_in)) for g in generators])
-        z = (rows := _orthonormal(draws) if inner else draws) @ signal
+        rows, read = _orthonormal(draws) if inner else draws, signal
+        if injection and index:
+            rows[:, :, signal.shape[1] :] *= _ratio(signal, inputs)
+            read = np.concatenate([signal, inputs], axis=1)
+        z = rows @ read
         spread = np.sqrt(z.var(axis=2).mean(axis=1, keepdims=True))
         wanted = np.full((1, n_out), OUTPUT_SCALE) if last else _wanted_scales(kind, n_out, inner)
         gain = wanted / np.where(spread > 0.0, spread, 1.0)
@@ -69,20 +84,34 @@ def initialise(shapes: Sequence[tuple[int, int]], activation: str, bias: bool, s
         z = (z - bias * zero[:, :, None]) * gain[:, :, None]
         if not last:
             # Without a bias a layer of relu units may be dead as a whole; its mirror image then is not.
-            signal = kind(z)
-            gain = np.where((signal.var(axis=2) > 0.0).any(axis=1)[:, None], gain, -gain)
-            signal = kind(np.where(gain[:, :, None] < 0.0, -z, z))
+            gain = np.where((kind(z).var(axis=2) > 0.0).any(axis=1)[:, None], gain, -gain)
+            values = kind(np.where(gain[:, :, None] < 0.0, -z, z))
+            signal = signal + values if residual and inner else values
         columns.append((rows * gain[:, :, None]).reshape(n, -1))
         if bias:
             columns.append(-zero * gain)
     return np.concatenate(columns, axis=1)
 
 
+def _ratio(signal: Array, inputs: Array) -> Array:
+    """How much wider the units of a signal spread than the inputs do, root mean square over each, shape ``(N, 1, 1)``.
+
+    An injected input times this number counts as much as a unit.
+    """
+    spread, natural = (np.sqrt(h.var(axis=2).mean(axis=1))[:, None, None] for h in (signal, inputs))
+    ratio: Array = np.where(spread > 0.0, spread / natural, 1.0)
+    return ratio
+
+
 def _orthonormal(draws: Array) -> Array:
-    """Random rotations, uniformly distributed (Mezzadri 2007, arXiv:math-ph/0609050), from square normal matrices."""
-    q, r = np.linalg.qr(draws)
+    """Random matrices with orthonormal rows, uniformly distributed, from normal ones with at least as many columns.
+
+    Reference:
+        Mezzadri (2007), arXiv:math-ph/0609050: the signs of the diagonal make it uniform.
+    """
+    q, r = np.linalg.qr(draws if draws.shape[1] == draws.shape[2] else draws.transpose(0, 2, 1))
     rotations: Array = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
-    return rotations
+    return rotations if draws.shape[1] == draws.shape[2] else rotations.transpose(0, 2, 1)
 
 
 def _wanted_scales(kind: Activation, width: int, inner: bool) -> Array:

@@ -25,7 +25,7 @@ FLOORS = [
         "taylor",
         "shipped",
     ],
-    ["target", "phase", "objectives", "arithmetic", "initialisation"],
+    ["target", "phase", "objectives", "arithmetic", "initialisation", "folding"],
     ["network", "generators", "smoothness", "architecture", "approximant"],
     ["errors", "catalogue"],
     ["constructions", "references", "training", "engines"],

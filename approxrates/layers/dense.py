@@ -23,6 +23,9 @@ class Layer:
         weight_mask: Boolean, shape of ``weight``: which entries are parameters; None if all are. A construction marks
             the entries that its theorem uses; the others are structurally zero.
         bias_mask: The same for ``bias``.
+        wiring: Boolean, shape of ``weight``: entries outside ``weight_mask`` that the architecture sets, and that are
+            not zero and not parameters either: the ones of a skip connection, and the second copy of a weight that
+            reads a sum; None if there are none.
     """
 
     weight: NDArray[np.float64]
@@ -30,6 +33,7 @@ class Layer:
     activations: tuple[str, ...]
     weight_mask: NDArray[np.bool_] | None = None
     bias_mask: NDArray[np.bool_] | None = None
+    wiring: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         for array, what in ((self.weight, "weight"), (self.bias, "bias")):
@@ -45,9 +49,22 @@ class Layer:
             raise ValueError(f"bias must have shape (n_out,) = ({n_out},). Got shape {self.bias.shape}.")
         if len(self.activations) != n_out:
             raise ValueError(f"activations must hold one code per unit, {n_out} in all. Got {len(self.activations)}.")
+        self._check_masks()
+
+    def _check_masks(self) -> None:
+        """Refuse masks of other shapes, and entries that no mask allows for."""
         for array, mask, what in ((self.weight, self.weight_mask, "weight"), (self.bias, self.bias_mask, "bias")):
             if mask is not None and (array is None or mask.shape != array.shape):
                 raise ValueError(f"{what}_mask must have the shape of {what}. Got shape {mask.shape}.")
+        if self.wiring is not None:
+            if self.wiring.shape != self.weight.shape:
+                raise ValueError(f"wiring must have the shape of weight. Got shape {self.wiring.shape}.")
+            if self.weight_mask is None or np.any(self.weight_mask & self.wiring):
+                raise ValueError(
+                    "wiring must lie outside weight_mask. Got entries that are both. Take them out of one."
+                )
+        allowed = self.weight_mask if self.wiring is None else self.used
+        for array, mask, what in ((self.weight, allowed, "weight"), (self.bias, self.bias_mask, "bias")):
             if mask is not None and array is not None and np.any(array[~mask] != 0.0):
                 raise ValueError(f"{what} must be zero outside its mask. Got non-zero entries there.")
 
@@ -62,8 +79,21 @@ class Layer:
         return int(self.weight.shape[0])
 
     @property
+    def used(self) -> NDArray[np.bool_]:
+        """Entries of the weight that are not structurally zero: parameters and wiring."""
+        used = np.ones(self.weight.shape, dtype=bool) if self.weight_mask is None else self.weight_mask
+        return used if self.wiring is None else used | self.wiring
+
+    @property
+    def n_carried(self) -> int:
+        """Units that are wired only: they carry values on and have no parameter."""
+        if self.wiring is None or self.weight_mask is None:
+            return 0
+        return int(np.sum(self.wiring.any(axis=1) & ~self.weight_mask.any(axis=1)))
+
+    @property
     def n_params(self) -> int:
-        """Weights and biases that are not structurally zero."""
+        """Weights and biases that are neither structurally zero nor wiring."""
         weights = self.weight.size if self.weight_mask is None else int(self.weight_mask.sum())
         if self.bias is None:
             return weights

@@ -64,6 +64,11 @@ class SparseLayer:
         return len(self.rows)
 
     @property
+    def n_carried(self) -> int:
+        """Units that are wired only: none, as all that is stored counts."""
+        return 0
+
+    @property
     def n_params(self) -> int:
         """Weights and biases that are stored."""
         return sum(map(len, self.rows)) + sum(b is not None for b in self.bias)
@@ -91,16 +96,15 @@ class SparseLayer:
 
 
 def sparse(layer: Layer | SparseLayer) -> SparseLayer:
-    """A layer with its float weights as the dyadic numbers they are.
+    """A layer with its float weights as the dyadic numbers they are; wiring becomes weights like any other.
 
     Raises:
         ValueError: If a weight is not finite.
     """
     if isinstance(layer, SparseLayer):
         return layer
-    weight_mask = np.ones(layer.weight.shape, dtype=bool) if layer.weight_mask is None else layer.weight_mask
     rows = [
-        tuple((int(i), dyadic(w[i])) for i in np.flatnonzero(m)) for w, m in zip(layer.weight, weight_mask, strict=True)
+        tuple((int(i), dyadic(w[i])) for i in np.flatnonzero(m)) for w, m in zip(layer.weight, layer.used, strict=True)
     ]
     bias: list[Dyadic | None] = [None] * layer.n_out
     if layer.bias is not None:

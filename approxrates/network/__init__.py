@@ -86,12 +86,12 @@ class Network:
 
     @property
     def width(self) -> int:
-        """Units of the widest hidden layer; 0 for an affine map."""
-        return max((layer.n_out for layer in self.layers[:-1]), default=0)
+        """Units of the widest hidden layer, without those that a skip connection is made of; 0 for an affine map."""
+        return max((layer.n_out - layer.n_carried for layer in self.layers[:-1]), default=0)
 
     @property
     def n_params(self) -> int:
-        """Weights and biases that are not structurally zero: all, or those inside the masks of a construction."""
+        """Weights and biases: all, or those inside the masks of a construction; wiring of skip connections is none."""
         return sum(layer.n_params for layer in self.layers)
 
     @property

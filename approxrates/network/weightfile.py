@@ -1,8 +1,9 @@
 """A network in one file: safetensors holding weights, masks, activation codes and provenance.
 
 Version 1 holds dense layers, one tensor for each of their arrays. Version 2 holds sparse layers of exact weights too,
-all of them in one set of arrays (see :mod:`approxrates.network.packing`). A network without sparse layers is still
-written as version 1, so that earlier releases read it.
+all of them in one set of arrays (see :mod:`approxrates.network.packing`). Version 3 holds the wiring of skip
+connections besides. Every network is written as the lowest version that holds it, so that earlier releases read what
+they can.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 from approxrates.layers import AnyLayer, Layer, SparseLayer
 from approxrates.network.packing import pack, unpack
 
-FORMAT, VERSIONS = "approxrates-network", ("1", "2")
+FORMAT, VERSIONS = "approxrates-network", ("1", "2", "3")
+_PARTS = ("weight", "bias", "weight_mask", "bias_mask", "wiring")
 
 
 def save_layers(path: str | Path, layers: Sequence[AnyLayer], provenance: Mapping[str, Any]) -> None:
@@ -36,13 +38,13 @@ def save_layers(path: str | Path, layers: Sequence[AnyLayer], provenance: Mappin
     for index, layer in enumerate(layers):
         if isinstance(layer, SparseLayer):
             continue
-        for part in ("weight", "bias", "weight_mask", "bias_mask"):
+        for part in _PARTS:
             array = getattr(layer, part)
             if array is not None:
                 tensors[f"{index}.{part}"] = np.ascontiguousarray(array)
     metadata = {
         "format": FORMAT,
-        "version": VERSIONS[bool(exact)],
+        "version": VERSIONS[2 if any(name.endswith(".wiring") for name in tensors) else bool(exact)],
         "activations": json.dumps([None if isinstance(la, SparseLayer) else list(la.activations) for la in layers]),
         "provenance": json.dumps(dict(provenance)),
     }
@@ -121,7 +123,7 @@ def _layers(
             layers.append(next(ready))
             continue
         p = parts[str(index)]
-        layers.append(Layer(p["weight"], p.get("bias"), tuple(own), p.get("weight_mask"), p.get("bias_mask")))
+        layers.append(Layer(p["weight"], p.get("bias"), tuple(own), *(p.get(part) for part in _PARTS[2:])))
     return tuple(layers)
 
 

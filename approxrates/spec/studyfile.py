@@ -33,6 +33,8 @@ class _Net(BaseModel):
     activation: str = "relu"
     n_outputs: int = 1
     bias: bool = True
+    injection: bool = False
+    residual: bool = False
     n_params: int | None = None
     exponent: float | None = None
 
@@ -348,9 +350,7 @@ def _by_size(cls: Any, table: dict[str, Any]) -> list[Any]:
         raise ValueError("width and depth must be left out with exponent. Got one of them. The schedule sets both.")
     found = []
     for combo in rest:
-        width, depth = FixedWidth.schedule(
-            n_params=counts, exponent=exponent, dim=combo["dim"], activation=combo.get("activation", "relu")
-        )
+        width, depth = FixedWidth.schedule(n_params=counts, exponent=exponent, **combo)
         found += axes.variants(FixedWidth(width=width, depth=depth, **combo))
     return found
 
