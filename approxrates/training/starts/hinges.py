@@ -1,59 +1,15 @@
-"""Where training starts: random weights, or a network built to equal a spline interpolant."""
+"""The linear spline interpolant as a deep network of fixed width."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from approxrates import activations, sampling
+from approxrates import activations
 from approxrates.activations import Activation
-from approxrates.architecture import FixedDepth, FixedWidth
-from approxrates.arithmetic import evaluate
 from approxrates.seeds import seed_for
-from approxrates.target import Target
+from approxrates.training.starts.base import F64, Architecture, Standardised
 
-F64 = NDArray[np.float64]
-Architecture = FixedWidth | FixedDepth
-
-_ATTEMPTS = 20
 _KNOT_JITTER = 0.5
-
-
-@dataclass(frozen=True)
-class Standardised:
-    """A target as the network in training sees it: ``(f - mean) / scale``."""
-
-    target: Target
-    mean: float
-    scale: float
-
-    def __call__(self, x: F64) -> F64:
-        """Values at points ``(n, dim)``."""
-        values: F64 = (self.target(x) - self.mean) / self.scale
-        return values
-
-
-Start = Callable[[Architecture, Standardised, int, int], tuple[F64, int]]
-"""``(architecture, target, replica, seed) -> (plain parameters (P,), attempts)``."""
-
-
-def random_start(arch: Architecture, target: Standardised, replica: int, seed: int) -> tuple[F64, int]:
-    """Random weights by the architecture's rule, drawn anew while the network is constant on the domain.
-
-    Narrow deep ReLU networks are often born dead: no gradient reaches them. The draws depend on architecture, replica,
-    seed and attempt only.
-    """
-    probes = sampling.even_grid(3**arch.dim if arch.dim > 3 else 4**4, arch.dim)
-    for attempt in range(1, _ATTEMPTS + 1):
-        extra = {} if attempt == 1 else {"attempt": attempt}
-        theta = arch.initialise([seed_for("init", architecture=arch.to_spec(), replica=replica, seed=seed, **extra)])[0]
-        outputs = evaluate(arch.layers(theta), probes, "float64")
-        if np.ptp(outputs, axis=0).max() > 1e-9 * max(1.0, float(np.abs(outputs).max())):
-            break
-    return theta, attempt
 
 
 def hinge_slopes(activation: Activation) -> tuple[float, float] | None:
@@ -143,17 +99,3 @@ def _check_constructive(arch: Architecture) -> None:
             f"Got dim={arch.dim}, width={arch.width}, bias={arch.bias}, n_outputs={arch.n_outputs}, "
             f"activation={arch.activation!r}. Use start='random'."
         )
-
-
-STARTS: dict[str, Start] = {"random": random_start, "constructive": constructive_start}
-
-
-def get_start(name: str) -> Start:
-    """The start of this name.
-
-    Raises:
-        ValueError: For an unknown name.
-    """
-    if name not in STARTS:
-        raise ValueError(f"start must be one of {', '.join(STARTS)}. Got {name!r}.")
-    return STARTS[name]
