@@ -1,0 +1,73 @@
+"""What backends share: the data of a fit, and the passes that every backend offers."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from approxrates.backends.layout import LANES, Layout
+from approxrates.objectives import Objective
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What N replicas are fitted to.
+
+    Attributes:
+        layout: Shape of the networks.
+        objective: The loss.
+        points: ``[T, S, dim, M]``: S sets of M points for each of T targets; M a multiple of 32.
+        values: ``[T, S, k, M]``: target values, ``k`` the number of outputs (1 for class labels).
+        weights: ``[T, S, 1, M]``: weights of the points, sum one, zero for padding.
+        targets: For each replica the index of its target, ``[N]``.
+    """
+
+    layout: Layout
+    objective: Objective
+    points: Tensor
+    values: Tensor
+    weights: Tensor
+    targets: Tensor
+
+    def __post_init__(self) -> None:
+        assert self.points.shape[-1] % LANES == 0, "points are padded by whoever makes them"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the computation."""
+        return self.points.dtype
+
+    @property
+    def n_sets(self) -> int:
+        """Number of point sets."""
+        return self.points.shape[1]
+
+    @property
+    def n_points(self) -> int:
+        """Points of a set, padding included."""
+        return self.points.shape[-1]
+
+
+class Passes(ABC):
+    """Forward and backward passes through all replicas of a problem."""
+
+    @abstractmethod
+    def value_and_gradient(self, theta: Tensor, gradient: Tensor | None, set_index: int) -> Tensor:
+        """Losses ``[N]``; gradients are written into ``gradient [N, stride]`` unless it is None.
+
+        Args:
+            theta: Parameter rows ``[N, stride]``.
+            gradient: Where to write.
+            set_index: Which point set.
+        """
+
+    @abstractmethod
+    def outputs(self, theta: Tensor, set_index: int) -> Tensor:
+        """Network outputs ``[N, n_outputs, M]``."""
+
+    @abstractmethod
+    def jacobian(self, theta: Tensor, jacobian: Tensor, set_index: int) -> Tensor:
+        """Outputs ``[N, 1, M]``; their derivatives by the parameters are written into ``jacobian [N, stride, M]``."""
