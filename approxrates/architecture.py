@@ -157,8 +157,8 @@ class Dense:
         self._require_concrete()
         spec = {"kind": self.kind, "dim": self.dim, "width": self.width, "depth": self.depth}
         spec |= {"activation": get(self.activation).name}
-        options = {field: getattr(self, field) for field in ("n_outputs", "bias", "injection", "residual")}
-        return spec | {field: value for field, value in options.items() if value != _DEFAULTS[field]}
+        options = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in spec}
+        return spec | {name: value for name, value in options.items() if value != _defaults(type(self))[name]}
 
     def _require_concrete(self) -> None:
         """Refuse to count a template."""
@@ -168,14 +168,31 @@ class Dense:
             )
 
 
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Dense)}
+def _defaults(cls: type[Dense]) -> dict[str, Any]:
+    """The fields of a family with their defaults, ``dataclasses.MISSING`` for what must be given."""
+    return {field.name: field.default for field in dataclasses.fields(cls)}
 
 
 @dataclass(frozen=True)
 class FixedWidth(Dense):
-    """Dense networks of one width that grow in depth."""
+    """Dense networks of one width that grow in depth, or along a schedule of both.
+
+    Attributes:
+        exponent: Of the schedule depth ~ n_params^exponent that a network is a size of; None for fixed width. It
+            changes nothing of the network, and tells the families of a study apart.
+
+    Raises:
+        ValueError: If the exponent is outside [0, 1].
+    """
 
     kind: ClassVar[str] = "fixed_width"
+
+    exponent: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.exponent is not None and not axes.has_axis(self):
+            _check_exponent(self.exponent)
 
     @classmethod
     def for_params(
@@ -234,7 +251,8 @@ class FixedWidth(Dense):
             residual: Whether hidden layers after the first add to what they read.
 
         Returns:
-            ``(width_axis, depth_axis)``, to be given as the fields of a template.
+            ``(width_axis, depth_axis)``, to be given as the fields of a template, with ``exponent`` beside them where
+            the study holds networks of fixed width too.
 
         Raises:
             ValueError: If the exponent is outside [0, 1] or a size is too small.
@@ -244,8 +262,7 @@ class FixedWidth(Dense):
             >>> width.values, depth.values
             ((8, 11, 16), (3, 6, 12))
         """
-        if not 0.0 <= exponent <= 1.0:
-            raise ValueError(f"exponent must lie in [0, 1]. Got exponent={exponent}. Write 1.0 for fixed width.")
+        _check_exponent(exponent)
         sizes = list(n_params)
         if not sizes:
             raise ValueError("n_params must hold at least one size. Got none. Write e.g. n_params=[100, 400, 1600].")
@@ -260,7 +277,7 @@ class FixedWidth(Dense):
                 found.append(cls.for_params(n, width=round(width * growth ** ((1.0 - exponent) / 2.0)), **rest))
             else:
                 wide = FixedDepth.for_params(n, depth=max(1, round(first.depth * growth**exponent)), **rest)
-                found.append(cls(**{f.name: getattr(wide, f.name) for f in dataclasses.fields(wide)}))
+                found.append(dataclasses.replace(first, width=wide.width, depth=wide.depth))
         columns = axes.axis.zip([a.width for a in found], [a.depth for a in found])
         return columns[0], columns[1]
 
@@ -321,18 +338,27 @@ def from_spec(spec: Mapping[str, Any]) -> FixedWidth | FixedDepth:
     """
     if spec.get("kind") not in _KINDS:
         raise ValueError(f"kind must be one of {', '.join(_KINDS)}. Got {spec.get('kind')!r}.")
-    allowed = [*_DEFAULTS]
+    defaults = _defaults(_KINDS[spec["kind"]])
+    allowed = [*defaults]
     unknown = [key for key in spec if key not in ("kind", *allowed)]
     if unknown:
         raise ValueError(
             f"an architecture has the keys kind, {', '.join(allowed)}. Got {', '.join(map(repr, unknown))}."
         )
-    missing = [k for k in allowed if _DEFAULTS[k] is dataclasses.MISSING and k not in spec]
+    missing = [k for k in allowed if defaults[k] is dataclasses.MISSING and k not in spec]
     if missing:
         raise ValueError(f"an architecture needs the keys dim, width and depth. Missing: {', '.join(missing)}.")
     made = _KINDS[spec["kind"]](**{k: v for k, v in spec.items() if k != "kind"})
     assert isinstance(made, (FixedWidth, FixedDepth))
     return made
+
+
+def _check_exponent(exponent: Any) -> None:
+    """Require an exponent of a depth schedule."""
+    if isinstance(exponent, bool) or not isinstance(exponent, (int, float)):
+        raise TypeError(f"exponent must be a number. Got {exponent!r}. Write e.g. exponent=0.5.")
+    if not 0.0 <= exponent <= 1.0:
+        raise ValueError(f"exponent must lie in [0, 1]. Got exponent={exponent}. Write 1.0 for fixed width.")
 
 
 def _check_count(field: str, value: Any) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 import approxrates as ar
 from approxrates import spec, store
+from approxrates.architecture import from_spec
 from approxrates.spec import Construction, sources, tomltext
 
 ARCH = {"kind": "fixed_width", "dim": 1, "width": 8, "depth": 2, "activation": "relu"}
@@ -238,6 +239,23 @@ def test_a_depth_schedule_is_written_by_its_exponent(tmp_path):
     }
     width, depth = ar.FixedWidth.schedule(n_params=[200, 800, 3200], exponent=0.5, dim=1)
     assert shapes == set(zip(width.values, depth.values, strict=True))
+    template = ar.FixedWidth(dim=1, width=width, depth=depth, activation=ar.axis("relu", "sin"), exponent=0.5)
+    assert sorted(load(tmp_path, text).run_ids()) == sorted(python_base(architectures=template).run_ids())
+
+
+@pytest.mark.parametrize("options", [{"bias": False}, {"injection": True}, {"residual": True}], ids=str)
+def test_schedules_count_every_option(tmp_path, options):
+    written = "".join(f"{k} = {str(v).lower()}\n" for k, v in options.items())
+    text = BASE.replace(
+        "width = 8\ndepth = [1, 2, 4]", f"n_params = [200, 800, 3200]\nexponent = [0.5, 0.75]\n{written}"
+    )
+    found = {
+        tuple(sorted(r.spec["architecture"].items())) for r in load(tmp_path, text).runs if "architecture" in r.spec
+    }
+    for exponent in (0.5, 0.75):
+        of_one = [from_spec(dict(spec)).n_params for spec in found if dict(spec)["exponent"] == exponent]
+        assert len(of_one) == 2 * 3  # two activations
+        assert all(any(0.7 * n < own <= n for own in of_one) for n in (200, 800, 3200))
 
 
 def test_overrides_take_the_place_of_the_file(tmp_path):
@@ -293,6 +311,19 @@ STUDIES = {
             ),
         )
     ),
+    "schedule by name": lambda: python_base(
+        architectures=ar.FixedWidth(
+            dim=1,
+            **dict(zip(("width", "depth"), ar.axis.zip([6, 8], [2, 3]), strict=True)),
+            exponent=0.5,
+            injection=True,
+        )
+    ),
+    "skips": lambda: python_base(
+        architectures=ar.FixedDepth(
+            dim=1, depth=2, width=4, injection=ar.axis(False, True), residual=ar.axis(False, True)
+        )
+    ),
     "fixed depth": lambda: python_base(architectures=[ar.FixedDepth(dim=1, depth=2, width=ar.axis(2, 4), bias=False)]),
     "settings": lambda: python_base(seed=ar.axis(0, 1), dtype="float32", n_points=64, budget=2, refit=1),
     "sum": lambda: (
@@ -340,6 +371,8 @@ def test_a_study_written_as_toml_and_read_again_has_the_same_runs(name, tmp_path
         ('name = "base"', "name = 3", ["name", "3"]),
         ("dim = 1", "dim = 2", ["dim"]),
         ("[net]", "[net]\nexponent = 0.5", ["net", "n_params"]),
+        ("[net]", '[net]\nkind = "fixed_depth"\nexponent = 0.5', ["net", "fixed_width"]),
+        ("[net]", "[net]\ninjection = 1", ["net.injection", "boolean", "1"]),
         ("[training]", '[sweep]\n"nett.width" = [1]\n[training]', ["nett", "Did you mean net"]),
         ("[training]", '[sweep]\n"net.width" = 8\n[training]', ["sweep.net.width", "list"]),
         ("[training]", "[[architectures]]\nwidth = 1\n[training]", ["net", "architectures", "both"]),

@@ -48,7 +48,7 @@ class _Training(BaseModel):
     replicas: int = 1
     seed: int = 0
     dtype: Literal["float32", "float64"] = "float64"
-    n_points: int | None = None
+    n_points: int | str | None = None
     budget: int | float = 1
     refit: int = 0
 
@@ -314,29 +314,40 @@ def _architectures(raw: Mapping[str, Any], place: str) -> list[Any]:
     cls = FixedDepth if table.pop("kind", "fixed_width") == "fixed_depth" else FixedWidth
     table = {"dim": 1} | table
     with _Place(place):
-        if "n_params" not in table and "exponent" not in table:
-            missing = [k for k in ("width", "depth") if k not in table]
-            if missing:
-                raise ValueError(
-                    f"{missing[0]} must be given. Got nothing. Write {missing[0]} = 8, a list, or n_params = [...]."
-                )
-            template = cls(**table)
-            for concrete in axes.variants(template):
-                from_spec(concrete.to_spec())
-            return [template]
-        return _by_size(cls, table)
+        if "exponent" in table and cls is FixedDepth:
+            raise ValueError('exponent must come with kind = "fixed_width". Got "fixed_depth". Leave one of them out.')
+        if "n_params" in table:
+            return _by_size(cls, table)
+        if "exponent" in table:
+            _check_schedule(table)
+        missing = [k for k in ("width", "depth") if k not in table]
+        if missing:
+            raise ValueError(
+                f"{missing[0]} must be given. Got nothing. Write {missing[0]} = 8, a list, or n_params = [...]."
+            )
+        template = cls(**table)
+        for concrete in axes.variants(template):
+            from_spec(concrete.to_spec())
+        return [template]
+
+
+def _check_schedule(table: Mapping[str, Any]) -> None:
+    """An exponent without parameter counts says what a width and a depth, or a zip of them, belong to."""
+    width, depth = (table.get(key) for key in ("width", "depth"))
+    zipped = isinstance(width, Axis) and isinstance(depth, Axis) and width.link is not None and width.link is depth.link
+    if not zipped and (isinstance(width, Axis) or isinstance(depth, Axis) or width is None or depth is None):
+        raise ValueError(
+            "n_params must be given with exponent, or a zip of width and depth. Got neither. Write n_params = { geom = "
+            "[50, 1500, 8] }."
+        )
 
 
 def _by_size(cls: Any, table: dict[str, Any]) -> list[Any]:
-    """The largest networks with given parameter counts: of one width (or depth), or along a depth schedule."""
-    sizes, exponent = table.pop("n_params", None), table.pop("exponent", None)
+    """The largest networks with given parameter counts: of one width (or depth), or along depth schedules."""
+    sizes, scheduled = table.pop("n_params"), "exponent" in table
     counts = list(sizes.values) if isinstance(sizes, Axis) else [sizes]
-    if sizes is None:
-        raise ValueError(
-            "n_params must be given with exponent. Got nothing. Write n_params = { geom = [50, 1500, 8] }."
-        )
     rest = axes.expand(list(table.items()))
-    if exponent is None:
+    if not scheduled:
         given, free = ("depth", "width") if cls is FixedDepth else ("width", "depth")
         if free in table or given not in table:
             got = f"{free} = {_listed(table[free])!r}" if free in table else f"no {given}"
@@ -348,9 +359,9 @@ def _by_size(cls: Any, table: dict[str, Any]) -> list[Any]:
         return list(dict.fromkeys(made))
     if "width" in table or "depth" in table:
         raise ValueError("width and depth must be left out with exponent. Got one of them. The schedule sets both.")
-    found = []
+    found: list[Any] = []
     for combo in rest:
-        width, depth = FixedWidth.schedule(n_params=counts, exponent=exponent, **combo)
+        width, depth = FixedWidth.schedule(n_params=counts, **combo)
         found += axes.variants(FixedWidth(width=width, depth=depth, **combo))
     return found
 
