@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import os
 
-from approxrates.backends.base import Passes, Problem
+from approxrates.backends.base import CompiledSteps, Passes, Problem
 from approxrates.backends.layout import LANES, Layout, padded
 from approxrates.backends.native import native_passes, obstacle
 from approxrates.backends.reference import ReferencePasses
 
-__all__ = ["BACKENDS", "LANES", "Layout", "Passes", "Problem", "check_backend", "choose", "padded"]
+__all__ = [
+    "BACKENDS",
+    "LANES",
+    "CompiledSteps",
+    "Layout",
+    "Passes",
+    "Problem",
+    "check_backend",
+    "choose",
+    "obstacle",
+    "padded",
+]
 
 BACKENDS = ("auto", "reference", "native")
 

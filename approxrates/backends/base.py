@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from approxrates.backends.layout import LANES, Layout
@@ -71,3 +74,56 @@ class Passes(ABC):
     @abstractmethod
     def jacobian(self, theta: Tensor, jacobian: Tensor, set_index: int) -> Tensor:
         """Outputs ``[N, 1, M]``; their derivatives by the parameters are written into ``jacobian [N, stride, M]``."""
+
+
+class CompiledSteps(Passes):
+    """Passes that can do many first-order steps in one call."""
+
+    @abstractmethod
+    def adam_steps(
+        self,
+        theta: Tensor,
+        moments: Sequence[Tensor],
+        sets: NDArray[np.int64],
+        rates: NDArray[np.float64],
+        epsilons: NDArray[np.float64],
+        betas: Sequence[float],
+    ) -> None:
+        """``K`` steps of Adam in place.
+
+        Args:
+            theta: Rows ``[N, stride]``.
+            moments: First and second moments, like ``theta``.
+            sets: Point set of each step, ``(K,)``.
+            rates: Learning rates times the bias corrections of both moments, ``(N, K)``.
+            epsilons: Added to the root of the second moment, that one's correction included, ``(K,)``.
+            betas: Decay of both moments.
+        """
+
+    @abstractmethod
+    def soap_steps(
+        self,
+        theta: Tensor,
+        moments: Sequence[Tensor],
+        sets: NDArray[np.int64],
+        rates: NDArray[np.float64],
+        epsilons: NDArray[np.float64],
+        betas: Sequence[float],
+        decay: float,
+        hidden: tuple[int, int, int, int],
+        matrices: Sequence[Tensor],
+    ) -> None:
+        """``K`` steps of SOAP in place, in a basis that stays.
+
+        Args:
+            theta: As for Adam, and so the next five.
+            moments: Of the gradient.
+            sets: Point sets.
+            rates: Learning rates.
+            epsilons: Of the second moments.
+            betas: Decays.
+            decay: Of the averages of ``G G'`` and ``G' G``.
+            hidden: ``(n_layers, offset, n_out, n_columns)``: where the matrices of the hidden layers stand in a row.
+            matrices: Both averages, both bases, and the second moments in the rotated coordinates, one matrix for each
+                replica and hidden layer.
+        """

@@ -6,12 +6,15 @@ import dataclasses
 import math
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from approxrates.training.base import check_number
-from approxrates.training.ensemble import Layout
-from approxrates.training.firstorder import FirstOrder, Rule
+from approxrates.backends import CompiledSteps, Layout
+from approxrates.training.base import State, check_number
+from approxrates.training.ensemble import Ensemble
+from approxrates.training.firstorder import FirstOrder, Rule, Stretch
 
 
 class AdamRule(Rule):
@@ -32,14 +35,41 @@ class AdamRule(Rule):
         torch.sqrt(self.second, out=self.spare).add_(self.epsilon * scale)
         return torch.div(self.first, self.spare, out=self.spare).mul_(scale / (1.0 - self.beta1**step))
 
-    def update(self, theta: Tensor, gradient: Tensor, rates: float | Tensor, step: int) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, rates: Tensor, step: int) -> None:
         """See :class:`Rule`."""
         self.accumulate(gradient)
         theta.sub_(self.direction(step).mul_(rates))
 
+    def advance(self, ensemble: Ensemble, theta: Tensor, stretch: Stretch) -> None:
+        """See :class:`Rule`."""
+        if not isinstance(ensemble.passes, CompiledSteps):
+            super().advance(ensemble, theta, stretch)
+            return
+        ensemble.passes.adam_steps(theta, (self.first, self.second), stretch.sets, *self.corrected(stretch), self.betas)
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Decay of both moments."""
+        return self.beta1, self.beta2
+
+    def corrected(self, stretch: Stretch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Learning rates ``(n, K)`` and epsilons ``(K,)`` with the bias corrections of the moments taken in."""
+        steps = stretch.begun + 1.0 + np.arange(len(stretch.sets))
+        scale = np.sqrt(1.0 - self.beta2**steps)
+        return stretch.rates * (scale / (1.0 - self.beta1**steps)), self.epsilon * scale
+
     def keep(self, rows: Tensor) -> None:
         """See :class:`Rule`."""
         self.first, self.second, self.spare = self.first[rows], self.second[rows], self.spare[rows]
+
+    def state(self) -> State:
+        """See :class:`Rule`."""
+        return {"first": self.first, "second": self.second}
+
+    def restore(self, state: State) -> None:
+        """See :class:`Rule`."""
+        self.first.copy_(state["first"])
+        self.second.copy_(state["second"])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from approxrates.backends import Layout
+from approxrates.objectives import Objective
 from approxrates.training.ensemble import Ensemble
 
 Progress = Callable[[str, int, int, float], None]
@@ -60,6 +62,7 @@ class Population:
         steps: Steps done by each replica.
         outcomes: Outcome of each replica so far; None while it may go on.
         replicas: Replica numbers, which per-replica settings go by.
+        curves: ``(step, loss)`` of each replica at its checkpoints, steps counted over all stages.
     """
 
     def __init__(self, theta: Tensor, replicas: Sequence[int]) -> None:
@@ -69,6 +72,24 @@ class Population:
         self.limit = self.loss.clone()
         self.steps = [0] * n
         self.outcomes: list[Outcome | None] = [None] * n
+        self.curves: list[list[tuple[int, float]]] = [[] for _ in range(n)]
+
+    def state(self) -> State:
+        """Everything, as tensors and plain data."""
+        plain = {
+            "steps": list(self.steps),
+            "outcomes": [outcome and outcome.value for outcome in self.outcomes],
+            "curves": [[list(point) for point in curve] for curve in self.curves],
+        }
+        return {"theta": self.theta, "loss": self.loss, "limit": self.limit, **plain}
+
+    def restore(self, state: State) -> None:
+        """Take up a state."""
+        for name in ("theta", "loss", "limit"):
+            getattr(self, name).copy_(state[name])
+        self.steps = list(state["steps"])
+        self.outcomes = [Outcome(value) if value else None for value in state["outcomes"]]
+        self.curves = [[(int(step), float(loss)) for step, loss in curve] for curve in state["curves"]]
 
     def alive(self) -> list[int]:
         """Replicas that have not broken down."""
@@ -84,6 +105,9 @@ class Watch:
         stage: Name of the stage.
         steps: Its steps.
         progress: Callback, or None.
+
+    Attributes:
+        before: Steps that each replica of the record had done when the stage began.
     """
 
     def __init__(
@@ -92,6 +116,7 @@ class Watch:
         self.population, self.rows = population, list(rows)
         self._stage, self._steps, self._progress = stage, steps, progress
         self._reported = -math.inf
+        self.before = list(population.steps)
 
     @property
     def replicas(self) -> list[int]:
@@ -115,6 +140,9 @@ class Watch:
         first = sound & torch.isinf(people.limit[rows])
         people.limit[rows[first]] = _DIVERGED_FACTOR * loss[first].clamp_min(1.0)
         diverged = sound & (loss > people.limit[rows])
+        done = [steps] * len(self.rows) if isinstance(steps, int) else steps
+        for row, step, value in zip(self.rows, done, loss.tolist(), strict=True):
+            people.curves[row].append((self.before[row] + step, value))
         self.report(steps if isinstance(steps, int) else max(steps), loss)
         return [
             Outcome.NON_FINITE if not ok else Outcome.DIVERGED if far else None
@@ -142,6 +170,26 @@ class Watch:
         self._progress(self._stage, step, self._steps, float(loss.median()) if len(loss) else math.nan)
 
 
+State = dict[str, Any]
+"""What a descent needs to go on: tensors, and plain data."""
+
+
+class Descent(ABC):
+    """A stage at work on its replicas. It can be left at any moment between two stretches, and taken up again."""
+
+    @abstractmethod
+    def advance(self) -> bool:
+        """Do a stretch of the work; whether there is more."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Everything needed to go on, tensors (by name) and plain data."""
+
+    @abstractmethod
+    def restore(self, state: State) -> None:
+        """Go on from a state, in a descent begun afresh for the replicas that were left; the same bits follow."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Stage(ABC):
     """One part of a plan: an optimiser with its settings. Immutable; checked when made.
@@ -162,13 +210,24 @@ class Stage(ABC):
             raise ValueError(f"steps must be at least 1. Got steps={self.steps}. Write e.g. steps=1000.")
 
     @abstractmethod
-    def run(self, ensemble: Ensemble, theta: Tensor, watch: Watch) -> None:
-        """Train, and leave the results in ``watch.population``.
+    def begin(self, ensemble: Ensemble, theta: Tensor, watch: Watch) -> Descent:
+        """The stage at work on given replicas; it leaves its results in ``watch.population``.
 
         Args:
             ensemble: Loss and gradient of the replicas.
             theta: Their parameters ``[n, stride]``, in the type of the ensemble; owned by the stage.
             watch: Keeps the record.
+        """
+
+    def bytes_per_replica(self, layout: Layout, n_points: int) -> int:
+        """Memory that the stage takes for each replica besides the passes, in bytes. Groups are cut by it."""
+        return 10 * 8 * layout.stride
+
+    def check(self, layout: Layout, objective: Objective) -> None:
+        """Refuse, before anything is computed, networks or losses that the stage cannot train.
+
+        Raises:
+            ValueError: Saying what is required, what came, and what to write.
         """
 
     def to_spec(self) -> dict[str, Any]:

@@ -4,35 +4,78 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from approxrates.training.base import Outcome, Stage, Watch, check_number
+from approxrates.training.base import Descent, Outcome, Stage, State, Watch, check_number
 from approxrates.training.ensemble import Ensemble, Layout
 
 _CHECKPOINTS = 20
 
 
-class Rule:
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """Steps to be done one after the other.
+
+    Attributes:
+        begun: Steps done before.
+        sets: Point set of each step, ``(K,)``.
+        rates: Learning rates, ``(n, K)``.
+    """
+
+    begun: int
+    sets: NDArray[np.int64]
+    rates: NDArray[np.float64]
+
+    def part(self, begin: int, end: int) -> Stretch:
+        """Some of the steps."""
+        return Stretch(self.begun + begin, self.sets[begin:end], self.rates[:, begin:end])
+
+
+class Rule(ABC):
     """An update rule with its memory, for replicas stacked along the first axis."""
 
     @abstractmethod
-    def update(self, theta: Tensor, gradient: Tensor, rates: float | Tensor, step: int) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, rates: Tensor, step: int) -> None:
         """Move ``theta [n, stride]`` in place.
 
         Args:
             theta: Parameters.
             gradient: Gradients ``[n, stride]``.
-            rates: Learning rate, a number or ``[n, 1]``.
+            rates: Learning rates ``[n, 1]``.
             step: Number of this step, from 1.
         """
+
+    def advance(self, ensemble: Ensemble, theta: Tensor, stretch: Stretch) -> None:
+        """Do several steps; a rule with a compiled form overrides this.
+
+        Args:
+            ensemble: Loss and gradient.
+            theta: Parameters ``[n, stride]``, moved in place.
+            stretch: Which steps.
+        """
+        gradient = torch.zeros_like(theta)
+        rates = torch.as_tensor(stretch.rates, dtype=theta.dtype, device=theta.device)
+        for k, set_index in enumerate(stretch.sets.tolist()):
+            ensemble.value_and_gradient(theta, gradient, set_index)
+            self.update(theta, gradient, rates[:, k : k + 1], stretch.begun + k + 1)
 
     @abstractmethod
     def keep(self, rows: Tensor) -> None:
         """Forget all replicas but these."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """The memory, by name."""
+
+    @abstractmethod
+    def restore(self, state: State) -> None:
+        """Take up a memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,32 +120,60 @@ class FirstOrder(Stage):
         rise = min(1.0, step / self.warm_up) if self.warm_up else 1.0
         return rise * (0.5 * (1.0 + math.cos(math.pi * (step - 1) / self.steps)) if self.cosine else 1.0)
 
-    def peak_rates(self, watch: Watch, theta: Tensor) -> float | Tensor:
-        """Peak learning rate, one number or ``[n, 1]`` by replica number."""
-        if not isinstance(self.learning_rate, Sequence):
-            return self.learning_rate
-        dealt = [self.learning_rate[replica % len(self.learning_rate)] for replica in watch.replicas]
-        return theta.new_tensor(dealt)[:, None]
+    def peak_rates(self, watch: Watch) -> list[float]:
+        """Peak learning rate of each replica, by its number."""
+        dealt = self.learning_rate if isinstance(self.learning_rate, Sequence) else (self.learning_rate,)
+        return [dealt[replica % len(dealt)] for replica in watch.replicas]
 
-    def run(self, ensemble: Ensemble, theta: Tensor, watch: Watch) -> None:
-        """See :class:`Stage`. Replicas that break down are taken out at the next checkpoint; others never notice."""
-        rule, peak = self.rule(theta, ensemble.layout), self.peak_rates(watch, theta)
-        gradient = torch.zeros_like(theta)
-        every = max(1, self.steps // _CHECKPOINTS)
-        moving = max(1, ensemble.n_sets - 1)
-        for step in range(1, self.steps + 1):
-            ensemble.value_and_gradient(theta, gradient, (step - 1) // self.swap % moving)
-            rule.update(theta, gradient, peak * self.factor(step), step)
-            if step % every and step < self.steps:
-                continue
-            for place in range(len(theta)):
-                watch.count(place, every if step % every == 0 else step % every)
-            outcomes = watch.record(theta, ensemble.value(theta), step)
-            if any(outcomes):
-                keep = torch.tensor(watch.drop(outcomes), dtype=torch.long, device=theta.device)
-                if not len(keep):
-                    return
-                ensemble, theta, gradient = ensemble.subset(keep), theta[keep], gradient[keep]
-                rule.keep(keep)
-                peak = self.peak_rates(watch, theta)
-        watch.drop([Outcome.BUDGET_SPENT] * len(theta))
+    def begin(self, ensemble: Ensemble, theta: Tensor, watch: Watch) -> Descent:
+        """See :class:`Stage`."""
+        return _FirstOrderDescent(self, ensemble, theta, watch)
+
+
+class _FirstOrderDescent(Descent):
+    """A first-order stage at work. A stretch goes to the next checkpoint, where replicas that broke down are taken out.
+
+    The others never notice.
+    """
+
+    def __init__(self, stage: FirstOrder, ensemble: Ensemble, theta: Tensor, watch: Watch) -> None:
+        self.stage, self.ensemble, self.theta, self.watch = stage, ensemble, theta, watch
+        self.rule = stage.rule(theta, ensemble.layout)
+        self.step = 0
+        self.every = max(1, stage.steps // _CHECKPOINTS)
+
+    def advance(self) -> bool:
+        """See :class:`Descent`."""
+        stage, begun = self.stage, self.step
+        self.step = min(stage.steps, begun + self.every)
+        steps = range(begun + 1, self.step + 1)
+        moving = max(1, self.ensemble.n_sets - 1)
+        sets = [(step - 1) // stage.swap % moving for step in steps]
+        peak = stage.peak_rates(self.watch)
+        rates = np.array([[rate * stage.factor(step) for step in steps] for rate in peak])
+        self.rule.advance(self.ensemble, self.theta, Stretch(begun, np.array(sets), rates))
+        for place in range(len(self.theta)):
+            self.watch.count(place, len(steps))
+        outcomes = self.watch.record(self.theta, self.ensemble.value(self.theta), self.step)
+        if any(outcomes):
+            self._keep(self.watch.drop(outcomes))
+        if self.step == stage.steps or not len(self.theta):
+            self.watch.drop([Outcome.BUDGET_SPENT] * len(self.theta))
+            return False
+        return True
+
+    def _keep(self, places: list[int]) -> None:
+        """Go on with these replicas only."""
+        keep = torch.tensor(places, dtype=torch.long, device=self.theta.device)
+        self.ensemble, self.theta = self.ensemble.subset(keep), self.theta[keep]
+        self.rule.keep(keep)
+
+    def state(self) -> State:
+        """See :class:`Descent`."""
+        return {"step": self.step, "theta": self.theta} | {f"rule.{k}": v for k, v in self.rule.state().items()}
+
+    def restore(self, state: State) -> None:
+        """See :class:`Descent`."""
+        self.step = state["step"]
+        self.theta.copy_(state["theta"])
+        self.rule.restore({k.removeprefix("rule."): v for k, v in state.items() if k.startswith("rule.")})

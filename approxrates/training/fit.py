@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
+import hashlib
+import itertools
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from approxrates import activations
 from approxrates.architecture import FixedDepth, FixedWidth
-from approxrates.network import Network
+from approxrates.backends import check_backend, obstacle
 from approxrates.objectives import MeanSquare, Objective
 from approxrates.target import Target
-from approxrates.training.base import Outcome, Population, Progress, Stage, Watch
+from approxrates.training.base import Progress, Stage
+from approxrates.training.checkpoint import Checkpoint
 from approxrates.training.checks import check_targets, check_whole, present_device, with_budget
-from approxrates.training.ensemble import Ensemble, Layout
+from approxrates.training.group import Group, Job
 from approxrates.training.plans import resolve_plan
 from approxrates.training.points import Sampling, sample
 from approxrates.training.result import Fit
-from approxrates.training.starts import Standardised, get_start
 
 Architecture = FixedWidth | FixedDepth
 Member = tuple[Target, int]
+
+MEMORY = 2**30
+"""Bytes for the replicas trained together, if nothing else is said."""
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -43,8 +45,12 @@ def train(
     device: str = "cpu",
     objective: Objective | None = None,
     budget: float = 1,
+    rounds: int = 1,
     strict: bool = False,
     progress: Progress | None = None,
+    backend: str | None = None,
+    checkpoint: str | Path | None = None,
+    memory: int = MEMORY,
 ) -> Fit:
     """Networks of one architecture fitted to one target or to several, many replicas at once.
 
@@ -64,8 +70,15 @@ def train(
         device: ``"cpu"``, or a torch device such as ``"cuda"``.
         objective: The loss; mean square if left out.
         budget: Multiplies the steps of every stage.
+        rounds: With more than one, networks are added up, each fitted to what the ones before leave over (residual
+            boosting): one block-diagonal network of ``rounds`` times the width.
         strict: Raise if a replica breaks down, instead of recording it.
         progress: Called as ``progress(stage, step, steps, median_loss)`` a few times a second at most.
+        backend: ``"auto"``, ``"reference"`` (plain torch) or ``"native"`` (compiled loops); if left out, what the
+            environment variable ``APPROXRATES_BACKEND`` says, else ``"auto"``. Both agree up to rounding.
+        checkpoint: A file beside which the state is kept about once a minute, and from which a killed fit goes on; with
+            identical results.
+        memory: Bytes that replicas trained together may take; more replicas are trained in several groups.
 
     Returns:
         Networks in target-major order with outcomes, losses, steps and times.
@@ -89,11 +102,18 @@ def train(
     members = [(one, replica) for one in targets for replica in range(replicas)]
     plans = [resolve_plan(plan, arch, one, start=start) for one in targets]
     options: dict[str, Any] = {"start": start, "seed": seed, "dtype": dtype, "n_points": n_points, "device": device}
-    options |= {"objective": objective, "budget": budget, "progress": progress}
+    options |= {"objective": objective, "budget": budget, "rounds": rounds, "progress": progress}
+    options |= {"backend": backend, "memory": memory}
     places: dict[tuple[Stage, ...], list[int]] = {}
     for i in range(len(members)):
         places.setdefault(plans[i // replicas], []).append(i)
-    parts = [fit_members(arch, [members[i] for i in group], plan=stages, **options) for stages, group in places.items()]
+    parts = [
+        fit_members(
+            arch, [members[i] for i in group], plan=stages,
+            checkpoint=None if checkpoint is None else f"{checkpoint}.plan{number}", **options,
+        )
+        for number, (stages, group) in enumerate(places.items())
+    ]  # fmt: skip
     fit = Fit.joined(parts, _positions(list(places.values())))
     if strict:
         _raise_for(fit)
@@ -112,7 +132,11 @@ def fit_members(
     device: str = "cpu",
     objective: Objective | None = None,
     budget: float = 1,
+    rounds: int = 1,
     progress: Progress | None = None,
+    backend: str | None = None,
+    checkpoint: str | Path | None = None,
+    memory: int = MEMORY,
 ) -> Fit:
     """The same as :func:`train` for given pairs of target and replica number, and a resolved plan.
 
@@ -127,7 +151,11 @@ def fit_members(
         device: Where to compute.
         objective: The loss.
         budget: Multiplies the steps.
+        rounds: Networks added up.
         progress: Callback.
+        backend: Who computes.
+        checkpoint: Where the state is kept.
+        memory: Bytes for replicas trained together.
 
     Raises:
         ValueError: As :func:`train` does.
@@ -143,114 +171,72 @@ def fit_members(
         check_whole("n_points", n_points, 1)
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}. Got {dtype!r}.")
-    job = _Job(arch, stages, start, seed, DTYPES[dtype], present_device(device), objective, progress)
+    check_whole("rounds", rounds, 1)
+    job = Job(
+        arch, stages, start, seed, DTYPES[dtype], present_device(device), objective, progress, rounds,
+        check_backend(backend),
+    )  # fmt: skip
+    _check_job(job)
     samplings = {target: sample(arch, target, objective, n_points) for target in dict.fromkeys(targets)}
-    # Only members with sets of one size can share tensors; which size that is depends on the target alone.
+    groups = [part for same in _alike(targets, samplings) for part in _within_memory(job, same, samplings, memory)]
+    path = None if checkpoint is None else Path(checkpoint)
+    parts = []
+    for number, group in enumerate(groups):
+        chosen = [members[i] for i in group]
+        data = [samplings[targets[i]] for i in group]
+        file = path and path.with_name(f"{path.name}.{number}")
+        parts.append(Group(job, chosen, data, Checkpoint(file, _identity(job, chosen, n_points))).fit())
+    return Fit.joined(parts, _positions(groups))
+
+
+def _check_job(job: Job) -> None:
+    """What only stages, backend and rounds together can refuse."""
+    for stage in job.stages:
+        stage.check(job.layout, job.objective)
+    if job.backend == "native":
+        why_not = obstacle(job.layout, job.objective, job.dtype, job.device)
+        if why_not:
+            raise ValueError(f"backend='native' cannot be used: {why_not}. Write backend='auto'.")
+    if job.rounds > 1 and (job.objective.degree != 2.0 or job.arch.injection or job.arch.residual):
+        raise ValueError(
+            "rounds > 1 needs the mean square and an architecture without injection and residual sums. "
+            f"Got rounds={job.rounds}. Write rounds=1."
+        )
+
+
+def _alike(targets: Sequence[Target], samplings: Mapping[Target, Sampling]) -> list[list[int]]:
+    """Members whose sampling sets have one shape, which can share tensors; the shape depends on the target alone."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, one in enumerate(targets):
         groups.setdefault(samplings[one].points.shape, []).append(i)
-    parts = [_fit_group(job, [members[i] for i in group], samplings) for group in groups.values()]
-    return Fit.joined(parts, _positions(list(groups.values())))
+    return list(groups.values())
 
 
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """What all members of a fit have in common."""
-
-    arch: Architecture
-    stages: tuple[Stage, ...]
-    start: str
-    seed: int
-    dtype: torch.dtype
-    device: torch.device
-    objective: Objective
-    progress: Progress | None
-
-
-def _fit_group(job: _Job, members: Sequence[Member], samplings: Mapping[Target, Sampling]) -> Fit:
-    """Train members whose sampling sets have one shape."""
-    began = time.perf_counter()
-    layout = Layout(job.arch.shapes, activations.get(job.arch.activation), job.arch.bias)
-    begin = get_start(job.start)
-    started = [
-        begin(job.arch, Standardised(target, samplings[target].mean, samplings[target].scale), replica, job.seed)
-        for target, replica in members
-    ]
-    theta = layout.pack(np.stack([plain for plain, _ in started])).to(job.device)
-    population = Population(theta, [replica for _, replica in members])
-    for stage in job.stages:
-        _run_stage(job, stage, layout, population, members, samplings)
-    plain = layout.unpack(population.theta)
-    networks = [
-        _network(job, plain[i], samplings[target], target, replica, started[i][1])
-        for i, (target, replica) in enumerate(members)
-    ]
-    degree = job.objective.degree or 0.0
-    scales = np.array([samplings[target].scale for target, _ in members])
-    return Fit(
-        members=tuple(members),
-        networks=tuple(networks),
-        outcomes=tuple(outcome or Outcome.BUDGET_SPENT for outcome in population.outcomes),
-        losses=population.loss.cpu().numpy() * scales**degree,
-        steps=np.array(population.steps, dtype=np.int64),
-        seconds=np.full(len(members), (time.perf_counter() - began) / len(members)),
-        attempts=np.array([attempts for _, attempts in started], dtype=np.int64),
+def _within_memory(job: Job, group: list[int], samplings: Mapping[Target, Sampling], memory: int) -> list[list[int]]:
+    """A group cut into parts of nearly equal size that the stages can hold in the memory allowed."""
+    n_points = (
+        next(iter(samplings.values())).points.shape[-1]
+        if len(samplings) == 1
+        else max(data.points.shape[-1] for data in samplings.values())
     )
+    each = max(stage.bytes_per_replica(job.layout, n_points) for stage in job.stages)
+    n_parts = -(-len(group) // max(1, memory // each))
+    cuts = [round(i * len(group) / n_parts) for i in range(n_parts + 1)]
+    return [group[a:b] for a, b in itertools.pairwise(cuts)]
 
 
-def _run_stage(
-    job: _Job,
-    stage: Stage,
-    layout: Layout,
-    population: Population,
-    members: Sequence[Member],
-    samplings: Mapping[Target, Sampling],
-) -> None:
-    """Run one stage on the replicas that have not broken down, from the best parameters seen."""
-    rows = population.alive()
-    if not rows:
-        return
-    dtype = torch.float64 if stage.needs_float64 else job.dtype
-    used = list(dict.fromkeys(members[row][0] for row in rows))
-    number = {target: i for i, target in enumerate(used)}
-    ensemble = Ensemble(
-        layout,
-        job.objective,
-        np.stack([samplings[target].points for target in used]),
-        np.stack([samplings[target].values for target in used]),
-        np.stack([samplings[target].weights for target in used]),
-        [number[members[row][0]] for row in rows],
-        dtype=dtype,
-        device=job.device,
-    )
-    theta = population.theta[rows].to(dtype)
-    watch = Watch(population, rows, stage.name, stage.steps, job.progress)
-    broken = watch.record(theta, ensemble.value(theta), 0)
-    if any(broken):
-        keep = torch.tensor(watch.drop(broken), dtype=torch.long, device=theta.device)
-        ensemble, theta = ensemble.subset(keep), theta[keep]
-    if len(theta):
-        stage.run(ensemble, theta, watch)
-
-
-def _network(
-    job: _Job, plain: NDArray[np.float64], sampling: Sampling, target: Target, replica: int, attempts: int
-) -> Network:
-    """The network in the units of the target: mean and scale go into the last layer."""
-    *hidden, last = job.arch.layers(plain)
-    bias = None if last.bias is None else last.bias * sampling.scale + sampling.mean
-    layers = (*hidden, dataclasses.replace(last, weight=last.weight * sampling.scale, bias=bias))
-    provenance = {
-        "method": "train",
-        "target": dict(target.parameters),
+def _identity(job: Job, members: Sequence[Member], n_points: Any) -> str:
+    """Digest of everything that the result of a group depends on."""
+    told = {
         "architecture": job.arch.to_spec(),
         "plan": [stage.to_spec() for stage in job.stages],
-        "start": job.start,
-        "replica": replica,
-        "seed": job.seed,
-        "attempts": attempts,
+        "start": [job.start, job.seed, job.rounds],
+        "arithmetic": [str(job.dtype), str(job.device), job.backend, str(torch.__version__)],
+        "objective": job.objective.to_spec(),
+        "n_points": n_points if n_points is None or isinstance(n_points, int) else str(n_points),
+        "members": [[target.key, replica] for target, replica in members],
     }
-    return Network(layers, provenance)
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _positions(groups: Sequence[Sequence[int]]) -> list[int]:

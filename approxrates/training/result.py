@@ -20,6 +20,7 @@ class Fit:
     Attributes:
         members: ``(target, replica)`` of each network, targets in the order given, replicas of one target together.
         networks: The networks, with the best parameters seen.
+        starts: The networks that training began with (of several rounds, the first).
         outcomes: How each fit ended.
         losses: Loss of each on the full sampling set, in the units of the target (for the mean square: squared error),
             shape ``(n_members,)``; infinite if none was ever finite.
@@ -27,15 +28,23 @@ class Fit:
         seconds: Wall time of the fit divided by the members trained together, shape ``(n_members,)``.
         attempts: Draws of random weights that each took, more than one if the first were constant on the domain, shape
             ``(n_members,)``.
+        rms_at_points: Root mean square error of each on the full sampling set, shape ``(n_members,)``; NaN if the
+            target's values are labels.
+        sup_at_points: Largest error of each there.
+        curves: ``(step, loss)`` of each at its checkpoints, shape ``(n, 2)``; losses of the standardised target.
     """
 
     members: tuple[tuple[Target, int], ...]
     networks: tuple[Network, ...]
+    starts: tuple[Network, ...]
     outcomes: tuple[Outcome, ...]
     losses: NDArray[np.float64]
     steps: NDArray[np.int64]
     seconds: NDArray[np.float64]
     attempts: NDArray[np.int64]
+    rms_at_points: NDArray[np.float64]
+    sup_at_points: NDArray[np.float64]
+    curves: tuple[NDArray[np.float64], ...]
 
     def best(self, target: Target | None = None) -> Network:
         """The network of the lowest finite loss.
@@ -68,7 +77,9 @@ class Fit:
             return [everything[i] for i in order]
 
         columns = {field.name: take(field.name) for field in dataclasses.fields(cls)}
-        numbers = {"losses": np.float64, "steps": np.int64, "seconds": np.float64, "attempts": np.int64}
+        numbers = {"losses": np.float64, "steps": np.int64, "seconds": np.float64, "attempts": np.int64} | {
+            "rms_at_points": np.float64, "sup_at_points": np.float64
+        }  # fmt: skip
         values = {
             name: np.array(column, dtype=numbers[name]) if name in numbers else tuple(column)
             for name, column in columns.items()

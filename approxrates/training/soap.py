@@ -8,10 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from approxrates.backends import CompiledSteps, Layout
 from approxrates.training.adam import AdamRule
-from approxrates.training.base import check_number
-from approxrates.training.ensemble import Layout
-from approxrates.training.firstorder import FirstOrder, Rule
+from approxrates.training.base import State, check_number
+from approxrates.training.ensemble import Ensemble
+from approxrates.training.firstorder import FirstOrder, Rule, Stretch
+
+_MATRICES = ("left", "right", "left_basis", "right_basis", "rotated")
 
 
 class SOAPRule(AdamRule):
@@ -45,7 +48,31 @@ class SOAPRule(AdamRule):
         """The part of padded matrices that is not padding, as a view ``[n, depth - 1, width, columns]``."""
         return padded.view(-1, self.n_layers, *padded.shape[1:])[:, :, : self.size[0], : self.size[1]]
 
-    def update(self, theta: Tensor, gradient: Tensor, rates: float | Tensor, step: int) -> None:
+    def advance(self, ensemble: Ensemble, theta: Tensor, stretch: Stretch) -> None:
+        """See :class:`Rule`. Steps that turn the basis go the long way; those between them are compiled."""
+        if not isinstance(ensemble.passes, CompiledSteps) or not self.n_layers:
+            super().advance(ensemble, theta, stretch)
+            return
+        done = 0
+        while done < len(stretch.sets):
+            step, refresh = stretch.begun + done + 1, self.settings.refresh
+            if step == 1 or step % refresh == 0:
+                Rule.advance(self, ensemble, theta, stretch.part(done, done + 1))
+                done += 1
+                continue
+            end = min(len(stretch.sets), done + refresh - step % refresh)
+            self._compiled(ensemble.passes, theta, stretch.part(done, end))
+            done = end
+
+    def _compiled(self, passes: CompiledSteps, theta: Tensor, stretch: Stretch) -> None:
+        """Steps in the basis as it is."""
+        passes.soap_steps(
+            theta, (self.first, self.second), stretch.sets, *self.corrected(stretch), self.betas,
+            self.settings.basis_decay, (self.n_layers, self.begin, *self.size),
+            (self.left, self.right, self.left_basis, self.right_basis, self.rotated),
+        )  # fmt: skip
+
+    def update(self, theta: Tensor, gradient: Tensor, rates: Tensor, step: int) -> None:
         """See :class:`Rule`."""
         self.accumulate(gradient)
         direction = self.direction(step)
@@ -81,9 +108,19 @@ class SOAPRule(AdamRule):
         """See :class:`Rule`."""
         super().keep(rows)
         if self.n_layers:
-            for name in ("left", "right", "left_basis", "right_basis", "rotated"):
+            for name in _MATRICES:
                 stacked = getattr(self, name)
-                setattr(self, name, stacked.view(-1, self.n_layers, *stacked.shape[1:])[rows].flatten(0, 1))
+                setattr(self, name, stacked.reshape(-1, self.n_layers, *stacked.shape[1:])[rows].flatten(0, 1))
+
+    def state(self) -> State:
+        """See :class:`Rule`."""
+        return super().state() | {name: getattr(self, name) for name in _MATRICES if self.n_layers}
+
+    def restore(self, state: State) -> None:
+        """See :class:`Rule`."""
+        super().restore(state)
+        for name in _MATRICES if self.n_layers else ():
+            setattr(self, name, state[name].clone())
 
 
 def _bordered(matrix: Tensor, size: int) -> Tensor:
@@ -98,13 +135,13 @@ def _bordered(matrix: Tensor, size: int) -> Tensor:
 
 def _eigenbasis(matrix: Tensor) -> Tensor:
     """Eigenvectors of symmetric matrices."""
-    basis: Tensor = torch.linalg.eigh(matrix).eigenvectors
+    basis: Tensor = torch.linalg.eigh(matrix).eigenvectors.contiguous()
     return basis
 
 
 def _iterate(matrix: Tensor, basis: Tensor) -> Tensor:
     """One step of orthogonal iteration: cheaper than eigenvectors, and it follows their slow drift."""
-    turned: Tensor = torch.linalg.qr(_finite(torch.bmm(matrix, basis))).Q
+    turned: Tensor = torch.linalg.qr(_finite(torch.bmm(matrix, basis))).Q.contiguous()
     return turned
 
 

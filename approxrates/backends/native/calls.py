@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from approxrates.backends.base import Passes, Problem
+from approxrates.backends.base import CompiledSteps, Problem
+from approxrates.backends.layout import Layout
 from approxrates.backends.native import passes, updates
 from approxrates.backends.native.kinds import kinds_of, power_of
-from approxrates.backends.layout import Layout
 
 _CACHE_BYTES = 400_000
 """Activations of a block of points shall take no more than this, a part of the second-level cache."""
@@ -21,7 +21,7 @@ _CACHE_BYTES = 400_000
 Array = NDArray[Any]
 
 
-class NativePasses(Passes):
+class NativePasses(CompiledSteps):
     """Passes and steps by compiled loops, one network after the other.
 
     The result of a replica is the same bits in any company, as each is computed alone.
@@ -52,12 +52,11 @@ class NativePasses(Passes):
 
     def value_and_gradient(self, theta: Tensor, gradient: Tensor | None, set_index: int) -> Tensor:
         """See :class:`Passes`."""
-        n_params = self.problem.layout.n_params
         losses = torch.empty(len(theta), dtype=theta.dtype)
         wanted = gradient is not None
-        target = _rows(theta if gradient is None else gradient, n_params)
+        target = _rows(theta if gradient is None else gradient)
         passes.values_and_gradients(
-            _rows(theta, n_params), self.shape, *self.units, *self.data, set_index % self.problem.n_sets, *self.buffers,
+            _rows(theta), self.shape, *self.units, *self.data, set_index % self.problem.n_sets, *self.buffers,
             losses.numpy(), target, wanted,
         )  # fmt: skip
         return losses
@@ -76,24 +75,21 @@ class NativePasses(Passes):
         """Outputs, and the Jacobian if wanted."""
         found = theta.new_empty(len(theta), self.problem.layout.n_outputs, self.problem.n_points)
         passes.outputs(
-            _rows(theta, self.problem.layout.n_params), self.shape, *self.units, self.points, self.targets,
+            _rows(theta), self.shape, *self.units, self.points, self.targets,
             set_index % self.problem.n_sets, *self.buffers, found.numpy(), jacobian.numpy(), wanted,
         )  # fmt: skip
         return found
 
     def adam_steps(
-        self, theta: Tensor, moments: Sequence[Tensor], sets: Array, rates: Array, epsilons: Array, betas: Sequence[float]
+        self,
+        theta: Tensor,
+        moments: Sequence[Tensor],
+        sets: Array,
+        rates: Array,
+        epsilons: Array,
+        betas: Sequence[float],
     ) -> None:
-        """``K`` steps of Adam in place.
-
-        Args:
-            theta: Rows ``[N, stride]``.
-            moments: First and second moments, like ``theta``.
-            sets: Point set of each step, ``(K,)``.
-            rates: ``(N, K)``, bias corrections included.
-            epsilons: ``(K,)``, likewise.
-            betas: Decay of both moments.
-        """
+        """See :class:`CompiledSteps`."""
         updates.adam_steps(*self._step_arguments(theta, moments, sets, rates, epsilons, betas))
 
     def soap_steps(
@@ -108,7 +104,7 @@ class NativePasses(Passes):
         hidden: tuple[int, int, int, int],
         matrices: Sequence[Tensor],
     ) -> None:
-        """``K`` steps of SOAP in a basis that stays; see ``updates.soap_steps``."""
+        """See :class:`CompiledSteps`."""
         scalar = self.dtype.type
         work = np.zeros((3, *matrices[-1].shape[1:]), dtype=self.dtype)
         updates.soap_steps(
@@ -117,21 +113,27 @@ class NativePasses(Passes):
         )  # fmt: skip
 
     def _step_arguments(
-        self, theta: Tensor, moments: Sequence[Tensor], sets: Array, rates: Array, epsilons: Array, betas: Sequence[float]
+        self,
+        theta: Tensor,
+        moments: Sequence[Tensor],
+        sets: Array,
+        rates: Array,
+        epsilons: Array,
+        betas: Sequence[float],
     ) -> tuple[Any, ...]:
         """What both kinds of steps take."""
-        n_params = self.problem.layout.n_params
-        gradient = np.zeros(n_params, dtype=self.dtype)
+        gradient = np.zeros(self.problem.layout.n_params, dtype=self.dtype)
         return (
-            _rows(theta, n_params), self.shape, *self.units, *self.data, sets.astype(np.int64), *self.buffers, gradient,
-            *(_rows(m, n_params) for m in moments), rates.astype(self.dtype), epsilons.astype(self.dtype),
+            _rows(theta), self.shape, *self.units, *self.data, sets.astype(np.int64), *self.buffers, gradient,
+            *(_rows(m) for m in moments), rates.astype(self.dtype), epsilons.astype(self.dtype),
             *(self.dtype.type(beta) for beta in betas),
         )  # fmt: skip
 
 
-def _rows(theta: Tensor, n_params: int) -> Array:
-    """The parameters of rows, without their padding."""
-    rows: Array = theta.numpy()[:, :n_params]
+def _rows(theta: Tensor) -> Array:
+    """The memory of parameter rows."""
+    assert theta.is_contiguous(), "rows of parameters lie one after the other"
+    rows: Array = theta.numpy()
     return rows
 
 
@@ -143,5 +145,11 @@ def _buffers(layout: Layout, n_points: int, dtype: Any) -> tuple[Array, ...]:
     block = 32
     while block < min(256, n_points) and 2 * block * bytes_each <= _CACHE_BYTES:
         block *= 2
-    shapes = ((layout.dim, block), (depth, inner, block), (depth, width, block), (layout.n_outputs, block), (3, width, block))
+    shapes = (
+        (layout.dim, block),
+        (depth, inner, block),
+        (depth, width, block),
+        (layout.n_outputs, block),
+        (3, width, block),
+    )
     return tuple(np.zeros(shape, dtype=dtype) for shape in shapes)

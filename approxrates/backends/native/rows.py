@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from approxrates.backends.native.elementary import elementwise, exp, sine_cosine, sine_cosine_of_turns, tanh
 from approxrates.backends.native.kinds import (
     ABS,
     CUBIC,
@@ -23,8 +24,6 @@ from approxrates.backends.native.kinds import (
     TURNS,
     XABSX,
 )
-from approxrates.backends.native.elementary import elementwise, exp, sine_cosine, sine_cosine_of_turns, tanh
-
 
 
 @elementwise

@@ -1,0 +1,276 @@
+"""One group of replicas through all rounds and stages of a plan, with checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from approxrates import activations
+from approxrates.architecture import FixedDepth, FixedWidth
+from approxrates.backends import Layout
+from approxrates.layers import Layer
+from approxrates.network import Network
+from approxrates.objectives import Objective
+from approxrates.seeds import seed_for
+from approxrates.target import Target
+from approxrates.training.base import Descent, Outcome, Population, Progress, Stage, State, Watch
+from approxrates.training.boosting import block_diagonal, remainder, scaled
+from approxrates.training.checkpoint import Checkpoint
+from approxrates.training.ensemble import Ensemble
+from approxrates.training.points import Sampling
+from approxrates.training.result import Fit
+from approxrates.training.starts import Standardised, get_start
+
+Architecture = FixedWidth | FixedDepth
+Member = tuple[Target, int]
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all members of a fit have in common.
+
+    Attributes:
+        arch: Shape of the networks.
+        stages: The plan, its budget taken in.
+        start: Name of the start.
+        seed: Of the initial weights.
+        dtype: Of the first-order stages.
+        device: Where to compute.
+        objective: The loss.
+        progress: Callback, or None.
+        rounds: Networks that are added up, each fitted to what the ones before leave over.
+        backend: Which backend to use.
+    """
+
+    arch: Architecture
+    stages: tuple[Stage, ...]
+    start: str
+    seed: int
+    dtype: torch.dtype
+    device: torch.device
+    objective: Objective
+    progress: Progress | None
+    rounds: int = 1
+    backend: str = "auto"
+
+    @property
+    def layout(self) -> Layout:
+        """Where the parameters stand."""
+        arch = self.arch
+        return Layout(arch.shapes, activations.get(arch.activation), arch.bias, arch.injection, arch.residual)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round of a group began with and reached.
+
+    Attributes:
+        data: Points and standardised values of each member.
+        begun: Starting parameters, plain, ``(N, P)``.
+        population: The best found.
+        attempts: Draws of random weights of each member.
+    """
+
+    data: Sequence[Sampling]
+    begun: F64
+    population: Population
+    attempts: Sequence[int]
+
+
+class Group:
+    """Members of a fit whose sampling sets have one shape.
+
+    Args:
+        job: What they have in common.
+        members: Targets and replica numbers.
+        samplings: Points and values of each member; members of one target share one object.
+        checkpoint: Where the state is kept now and then.
+    """
+
+    def __init__(
+        self, job: Job, members: Sequence[Member], samplings: Sequence[Sampling], checkpoint: Checkpoint
+    ) -> None:
+        self.job, self.members, self.samplings, self.checkpoint = job, list(members), list(samplings), checkpoint
+        self.layout = job.layout
+        self.rounds: list[Round] = []
+        self._clock = 0.0
+
+    def fit(self) -> Fit:
+        """Train, from the checkpoint if there is one."""
+        began = time.perf_counter()
+        saved = self.checkpoint.read() or {}
+        self._clock = float(saved.get("seconds", 0.0)) - began
+        for number in range(self.job.rounds):
+            self._round(number, saved)
+        return self._result(self._clock + time.perf_counter())
+
+    def _round(self, number: int, saved: State) -> None:
+        """One network for every member."""
+        data = self.samplings if number == 0 else self._remainders()
+        started = [self._start(number, i, data[i]) for i in range(len(self.members))]
+        begun = np.stack([plain for plain, _ in started])
+        population = Population(self.layout.pack(begun).to(self.job.device), [replica for _, replica in self.members])
+        if str(number) in saved.get("done", {}):
+            population.restore(saved["done"][str(number)])
+        else:
+            self._run(number, population, data, saved if saved.get("round") == number else {})
+        self.rounds.append(Round(data, begun, population, [attempts for _, attempts in started]))
+
+    def _start(self, number: int, i: int, data: Sampling) -> tuple[F64, int]:
+        """Starting parameters of a member; later rounds draw from a seed of their own."""
+        target, replica = self.members[i]
+        seed = self.job.seed if number == 0 else seed_for("round", seed=self.job.seed, round=number)
+        start = self.job.start if number == 0 else "random"
+        return get_start(start)(self.job.arch, Standardised(target, data.mean, data.scale), replica, seed)
+
+    def _run(self, number: int, population: Population, data: Sequence[Sampling], saved: State) -> None:
+        """The stages of the plan, from the best parameters seen, on the replicas that have not broken down."""
+        if saved:
+            population.restore(saved["population"])
+        first = int(saved.get("stage", 0))
+        for index, stage in enumerate(self.job.stages[first:], start=first):
+            resumed = saved if index == first else {}
+            descent, watch = self._begin(stage, population, data, resumed)
+            while descent is not None and descent.advance():
+                if self.checkpoint.is_due:
+                    self.checkpoint.write(self._state(number, index, population, watch, descent))
+
+    def _begin(
+        self, stage: Stage, population: Population, data: Sequence[Sampling], resumed: State
+    ) -> tuple[Descent | None, Watch]:
+        """A stage at work, begun afresh or taken up; None if there is no replica to train."""
+        rows = list(resumed["rows"]) if resumed else population.alive()
+        watch = Watch(population, rows, stage.name, stage.steps, self.job.progress)
+        if not rows:
+            return None, watch
+        dtype = torch.float64 if stage.needs_float64 else self.job.dtype
+        ensemble, theta = self._ensemble(rows, data, dtype), population.theta[rows].to(dtype)
+        if resumed:
+            watch.before = list(resumed["before"])
+            descent = stage.begin(ensemble, theta, watch)
+            descent.restore(resumed["descent"])
+            return descent, watch
+        broken = watch.record(theta, ensemble.value(theta), 0)
+        if any(broken):
+            keep = torch.tensor(watch.drop(broken), dtype=torch.long, device=theta.device)
+            ensemble, theta = ensemble.subset(keep), theta[keep]
+        return (stage.begin(ensemble, theta, watch) if len(theta) else None), watch
+
+    def _state(self, number: int, index: int, population: Population, watch: Watch, descent: Descent) -> State:
+        """Everything that the fit needs to go on."""
+        return {
+            "round": number,
+            "stage": index,
+            "rows": list(watch.rows),
+            "before": list(watch.before),
+            "population": population.state(),
+            "descent": descent.state(),
+            "done": {str(i): past.population.state() for i, past in enumerate(self.rounds)},
+            "seconds": self._clock + time.perf_counter(),
+        }
+
+    def _ensemble(self, rows: Sequence[int], data: Sequence[Sampling], dtype: torch.dtype) -> Ensemble:
+        """Loss and gradient of some members; members of one sampling share its memory."""
+        used = {id(data[row]): data[row] for row in rows}
+        number = {key: i for i, key in enumerate(used)}
+        stacks = (np.stack([getattr(s, name) for s in used.values()]) for name in ("points", "values", "weights"))
+        return Ensemble(
+            self.layout, self.job.objective, *stacks, [number[id(data[row])] for row in rows], dtype=dtype,
+            device=self.job.device, backend=self.job.backend,
+        )  # fmt: skip
+
+    def _outputs(self, past: Round) -> list[list[F64]]:
+        """Outputs of the networks of a round in double precision: by member and set, ``(k, M)``."""
+        everyone = range(len(self.members))
+        ensemble = self._ensemble(everyone, past.data, torch.float64)
+        found = [ensemble.outputs(past.population.theta, q).cpu().numpy() for q in range(ensemble.n_sets)]
+        return [[outputs[i] for outputs in found] for i in everyone]
+
+    def _remainders(self) -> list[Sampling]:
+        """What the round before leaves over."""
+        past = self.rounds[-1]
+        return [
+            remainder(data, outputs, self.job.arch.bias)
+            for data, outputs in zip(past.data, self._outputs(past), strict=True)
+        ]
+
+    def _result(self, seconds: float) -> Fit:
+        """The fit of the sum of all rounds, measured at its sampling points."""
+        n = len(self.members)
+        objective, last = self.job.objective, self.rounds[-1]
+        degree = objective.degree or 0.0
+        scales = np.array([np.prod([past.data[i].scale for past in self.rounds]) for i in range(n)])
+        losses = self._ensemble(range(n), last.data, torch.float64).value(last.population.theta).cpu().numpy()
+        broken = ~np.isfinite(last.population.loss.cpu().numpy())
+        at_points = [self._at_points(i, outputs) for i, outputs in enumerate(self._outputs(last))]
+        begun = [layers_of(self.job.arch, self.rounds[0].begun[i], self.samplings[i]) for i in range(n)]
+        return Fit(
+            members=tuple(self.members),
+            networks=tuple(Network(self._layers(i), self._provenance(i)) for i in range(n)),
+            starts=tuple(Network(layers, self._provenance(i)) for i, layers in enumerate(begun)),
+            outcomes=tuple(outcome or Outcome.BUDGET_SPENT for outcome in last.population.outcomes),
+            losses=np.where(broken, np.inf, losses) * scales**degree,
+            rms_at_points=np.array([rms for rms, _ in at_points]) * scales,
+            sup_at_points=np.array([sup for _, sup in at_points]) * scales,
+            steps=np.sum([past.population.steps for past in self.rounds], axis=0, dtype=np.int64),
+            seconds=np.full(n, seconds / n),
+            attempts=np.sum([past.attempts for past in self.rounds], axis=0, dtype=np.int64) - self.job.rounds + 1,
+            curves=tuple(self._curve(i) for i in range(n)),
+        )
+
+    def _at_points(self, i: int, outputs: Sequence[F64]) -> tuple[float, float]:
+        """Root mean square and largest error of a member on the full set; NaN where values are labels."""
+        data = self.rounds[-1].data[i]
+        if data.values[-1].shape != outputs[-1].shape:
+            return math.nan, math.nan
+        error = outputs[-1] - data.values[-1]
+        inside = data.weights[-1][0] > 0.0
+        mean = float((error**2 * data.weights[-1]).sum() / len(error))
+        return math.sqrt(mean), float(np.abs(error[:, inside]).max())
+
+    def _curve(self, i: int) -> F64:
+        """Steps and losses of a member at its checkpoints, over all rounds, ``(n, 2)``; losses in standardised units."""
+        parts, done = [np.empty((0, 2))], 0
+        for past in self.rounds:
+            part = np.array(past.population.curves[i], dtype=np.float64).reshape(-1, 2)
+            parts.append(part + [done, 0.0])
+            done += past.population.steps[i]
+        return np.concatenate(parts)
+
+    def _layers(self, i: int) -> tuple[Layer, ...]:
+        """The layers of a member, in the units of the target."""
+        made, scale = [], 1.0
+        for past in self.rounds:
+            plain = self.layout.unpack(past.population.theta[i : i + 1])[0]
+            data = past.data[i]
+            made.append(scaled(self.job.arch.layers(plain), data.mean * scale, data.scale * scale))
+            scale *= data.scale
+        return block_diagonal(made)
+
+    def _provenance(self, i: int) -> dict[str, Any]:
+        """Where the network of a member comes from."""
+        target, replica = self.members[i]
+        told = {
+            "method": "train",
+            "target": dict(target.parameters),
+            "architecture": self.job.arch.to_spec(),
+            "plan": [stage.to_spec() for stage in self.job.stages],
+            "start": self.job.start,
+            "replica": replica,
+            "seed": self.job.seed,
+            "attempts": int(sum(past.attempts[i] for past in self.rounds)) - self.job.rounds + 1,
+        }
+        return told | ({"rounds": self.job.rounds} if self.job.rounds > 1 else {})
+
+
+def layers_of(arch: Architecture, plain: F64, data: Sampling) -> tuple[Layer, ...]:
+    """The layers of plain parameters, in the units of the target."""
+    return scaled(arch.layers(plain), data.mean, data.scale)
