@@ -1,4 +1,4 @@
-"""Who computes losses, gradients and Jacobians: the reference in plain torch, or compiled loops, the same up to rounding.
+"""Who computes losses, gradients and Jacobians: the reference in plain torch, or compiled loops; equal up to rounding.
 
 ``"auto"`` takes the compiled loops where they can serve: numba is installed, the fit is on the CPU, and activation and
 loss have a compiled form. The environment variable ``APPROXRATES_BACKEND`` sets another default.

@@ -223,7 +223,7 @@ class Stage(ABC):
         """Memory that the stage takes for each replica besides the passes, in bytes. Groups are cut by it."""
         return 10 * 8 * layout.stride
 
-    def check(self, layout: Layout, objective: Objective) -> None:
+    def check(self, layout: Layout, objective: Objective) -> None:  # noqa: B027  (most stages train everything)
         """Refuse, before anything is computed, networks or losses that the stage cannot train.
 
         Raises:

@@ -1,8 +1,7 @@
 """Residual boosting: one network after the other is fitted to what the ones before leave over.
 
-A single network stalls where its Jacobian loses numerical rank, some seven digits below the target; a second one, fitted to
-the residual brought to unit size, passes that. Their sum is one network of block-diagonal hidden layers, and is counted as
-such.
+A single network stalls where its Jacobian loses numerical rank, some nine digits below the target; a second one, fitted
+to the residual brought to unit size, passes that. Their sum is one network of block-diagonal hidden layers, counted as such.
 
 Reference:
     Wang & Lai (2024), doi:10.1016/j.jcp.2024.112865 (multi-stage networks); Friedman (2001), doi:10.1214/aos/1013203451
@@ -47,7 +46,7 @@ def scaled(layers: Sequence[Layer], mean: float, scale: float) -> tuple[Layer, .
 
 
 def block_diagonal(networks: Sequence[Sequence[Layer]]) -> tuple[Layer, ...]:
-    """The sum of networks of equal depth as one network; the zeros between the blocks are structural, and not counted."""
+    """The sum of networks of equal depth as one network; the zeros between the blocks are not counted."""
     if len(networks) == 1:
         return tuple(networks[0])
     made = []
@@ -58,7 +57,7 @@ def block_diagonal(networks: Sequence[Sequence[Layer]]) -> tuple[Layer, ...]:
 
 
 def _joined(layers: Sequence[Layer], *, same_inputs: bool, summed: bool) -> Layer:
-    """Layers side by side: their blocks stand on the diagonal, in one column over shared inputs, in one row if summed."""
+    """Layers side by side: blocks on the diagonal, in one column over shared inputs, in one row if summed."""
     rows = [slice(0, layers[0].n_out)] * len(layers) if summed else _spans([layer.n_out for layer in layers])
     columns = [slice(0, layers[0].n_in)] * len(layers) if same_inputs else _spans([layer.n_in for layer in layers])
     weight = np.zeros((rows[-1].stop, columns[-1].stop))

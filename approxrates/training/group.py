@@ -237,11 +237,11 @@ class Group:
         return math.sqrt(mean), float(np.abs(error[:, inside]).max())
 
     def _curve(self, i: int) -> F64:
-        """Steps and losses of a member at its checkpoints, over all rounds, ``(n, 2)``; losses in standardised units."""
+        """Steps and losses of a member at its checkpoints, over all rounds, ``(n, 2)``; losses are standardised."""
         parts, done = [np.empty((0, 2))], 0
         for past in self.rounds:
             part = np.array(past.population.curves[i], dtype=np.float64).reshape(-1, 2)
-            parts.append(part + [done, 0.0])
+            parts.append(part + np.array([done, 0.0]))
             done += past.population.steps[i]
         return np.concatenate(parts)
 

@@ -31,7 +31,8 @@ class NativePasses(CompiledSteps):
         self.problem = problem
         layout = problem.layout
         kinds, power = kinds_of(layout.activation, layout.width), power_of(problem.objective)
-        assert kinds is not None and power is not None, "whoever chooses the backend asks first"
+        assert kinds is not None, "whoever chooses the backend asks first"
+        assert power is not None, "whoever chooses the backend asks first"
         self.power = power
         self.dtype = problem.points.numpy().dtype
         self.shape = (

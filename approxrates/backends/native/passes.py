@@ -76,7 +76,7 @@ def _through_units(shape, kinds, numbers, h, s, d, a, b):
 @reducing
 def backward_block(p, shape, kinds, numbers, x, h, s, o, d, g, b):
     """Add to ``g`` the gradient of a loss whose derivative by the outputs is ``o``, after :func:`forward_block`."""
-    width, depth, dim, n_outputs, bias, injection, residual, split = shape
+    width, depth, dim, n_outputs, bias, injection = shape[:6]
     n_inner = width + injection * dim
     offset = width * (dim + bias) + (depth - 1) * width * (n_inner + bias)
     add_products(o, h[depth - 1], g[offset:], n_outputs, n_inner, bias, b)
@@ -111,7 +111,7 @@ def _block_products(d, inputs, target, n_out, n_in, bias, at, b):
 @reducing
 def jacobian_block(p, shape, kinds, numbers, x, h, s, o, d, target, at, b):
     """Write the derivatives of the single output by all parameters, ``target (P, M)``, after :func:`forward_block`."""
-    width, depth, dim, n_outputs, bias, injection, residual, split = shape
+    width, depth, dim, bias, injection = shape[0], shape[1], shape[2], shape[4], shape[5]
     one = o.dtype.type(1.0)
     for m in range(b):
         o[0, m] = one
@@ -188,7 +188,7 @@ def values_and_gradients(
 
 @reducing
 def outputs(theta, shape, kinds, numbers, points, targets, which, x, h, s, o, d, found, jacobian, wanted):
-    """Outputs of all networks into ``found (N, n_outputs, M)``, and derivatives into ``jacobian (N, P, M)`` if wanted."""
+    """Outputs of all networks, ``found (N, n_outputs, M)``; derivatives into ``jacobian (N, P, M)`` if wanted."""
     n_points, block = points.shape[3], x.shape[1]
     for n in range(theta.shape[0]):
         source = points[targets[n], which]

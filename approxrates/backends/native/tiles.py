@@ -1,7 +1,7 @@
 """Small matrix products with the points last, in plain loops that compile to vector instructions.
 
-Inner loops run over points; two rows and four columns of a matrix are taken at a time, so that a loaded row of points is
-used often enough to keep the multiply-add units busy, and not so often that registers spill. Matrices are rows of
+Inner loops run over points; two rows and four columns of a matrix are taken at a time, so that a loaded row of points
+is used often enough to keep the multiply-add units busy, and not so often that registers spill. Matrices are rows of
 ``theta``: one-dimensional, row-major, the bias last in each row. Numbers are typed by the arrays they belong to: an
 integer literal would turn single precision into double.
 """
@@ -140,7 +140,7 @@ def _transposed_row(w, d, o0, n_out, n_columns, b):
 
 @reducing
 def add_products(d, h, g, n_out, n_in, bias, b):
-    """``g[r, i] += sum_m d[r, m] h[i, m]``, and ``g[r, bias] += sum_m d[r, m]``, into a matrix ``(n_out, n_in + bias)``."""
+    """``g[r, i] += sum_m d[r, m] h[i, m]``, the bias a further row of ones; ``g (n_out, n_in + bias)``."""
     n_columns = n_in + bias
     zero = g.dtype.type(0)
     if bias:
