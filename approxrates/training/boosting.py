@@ -1,7 +1,7 @@
 """Residual boosting: one network after the other is fitted to what the ones before leave over.
 
 A single network stalls where its Jacobian loses numerical rank, some nine digits below the target; a second one, fitted
-to the residual brought to unit size, passes that. Their sum is one network of block-diagonal hidden layers, counted as such.
+to the residual brought to unit size, passes that. Their sum is one block-diagonal network, and counts so.
 
 Reference:
     Wang & Lai (2024), doi:10.1016/j.jcp.2024.112865 (multi-stage networks); Friedman (2001), doi:10.1214/aos/1013203451
