@@ -7,13 +7,71 @@ are where its finest terms vanish or are extremal, hence :func:`badic_grid` and 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
+import re
 
 import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
+
+_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
+_LAW = re.compile(rf"(?:{_NUMBER}\s*\*\s*)?P(?:\s*\^\s*{_NUMBER})?")
+_CELL_BITS, _PLACE_BITS = 20, 62  # of a coordinate, and of a place on the curve of neighbours
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleLaw:
+    """How many values of the target a fit may see, as a power of the number of parameters: ``m = factor P^exponent``.
+
+    Attributes:
+        exponent: 1 for control arms with ``m ~ P``, 2 for ``m ~ P^2``.
+        factor: Positive.
+
+    Raises:
+        ValueError: If a number is not positive and finite.
+
+    Example:
+        >>> law = SampleLaw.parse("4*P^1.5")
+        >>> law.n_values(100), law.text, SampleLaw.parse("P").text
+        (4000, '4*P^1.5', 'P^1')
+    """
+
+    exponent: float
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("exponent", self.exponent), ("factor", self.factor)):
+            if not 0.0 < value < math.inf:
+                raise ValueError(f"{name} of a sample law must be positive and finite. Got {name}={value}.")
+
+    @classmethod
+    def parse(cls, text: str) -> SampleLaw:
+        """The law written as ``"P^2"``, ``"4*P^1.5"`` or ``"P"``.
+
+        Raises:
+            ValueError: For any other text.
+        """
+        found = _LAW.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f"a sample law must be a power of P, the number of parameters. Got {text!r}. Write 'P^2'.")
+        return cls(float(found[2] or 1.0), float(found[1] or 1.0))
+
+    @property
+    def text(self) -> str:
+        """The law in one spelling, which :meth:`parse` reads."""
+        return ("" if self.factor == 1.0 else f"{_plain(self.factor)}*") + f"P^{_plain(self.exponent)}"
+
+    def n_values(self, n_params: int) -> int:
+        """Values that a fit of so many parameters may see, rounded to the nearest number."""
+        return round(self.factor * math.pow(n_params, self.exponent))
+
+
+def _plain(number: float) -> str:
+    """A positive number without an exponent of ten."""
+    return str(int(number)) if number.is_integer() else f"{number:.17f}".rstrip("0") if number < 1e-4 else repr(number)
 
 
 def _check(n_points: int, dim: int, least: int) -> None:
@@ -145,3 +203,22 @@ def _root(n: int, dim: int) -> int:
     """Largest integer whose ``dim``-th power is at most ``n``."""
     root: int = math.floor(n ** (1.0 / dim) + 0.5)
     return root if root**dim <= n else root - 1
+
+
+def along_curve(points: Points) -> NDArray[np.intp]:
+    """Order of points ``(n, dim)`` of the unit cube in which neighbours lie close together: index, shape ``(n,)``.
+
+    Their places on the Z-shaped curve through a dyadic grid, whose bits are those of the coordinates interleaved: any
+    run of the order covers few cubes.
+
+    Reference:
+        Morton (1966), A computer oriented geodetic data base (IBM technical report; recalled).
+    """
+    dim = points.shape[1]
+    bits = min(_CELL_BITS, _PLACE_BITS // dim)
+    cells = np.minimum((points * 2.0**bits).astype(np.int64), 2**bits - 1)
+    place = np.zeros(len(points), dtype=np.int64)
+    for bit in range(bits):
+        for axis in range(dim):
+            place |= ((cells[:, axis] >> bit) & 1) << (bit * dim + axis)
+    return np.argsort(place, kind="stable")

@@ -15,6 +15,7 @@ from typing import Any
 
 from approxrates import axes, generators
 from approxrates.axes import Axis
+from approxrates.sampling import SampleLaw
 from approxrates.spec.sources import identity_of, unboxed
 from approxrates.store import canonical, digest
 from approxrates.target import Target
@@ -131,8 +132,11 @@ def train_spec(target: Target, architecture: Mapping[str, Any], training: Mappin
     Args:
         target: Target.
         architecture: ``architecture.to_spec()``.
-        training: ``plan`` (resolved, as specs), ``replica``, and any of ``TRAINING_DEFAULTS``.
+        training: ``plan`` (resolved, as specs), ``replica``, and any of ``TRAINING_DEFAULTS``. A law of sampling points
+            has one spelling in a spec.
     """
+    if isinstance(law := training.get("n_points"), str):
+        training = {**training, "n_points": SampleLaw.parse(law).text}
     kept = {k: v for k, v in training.items() if k not in TRAINING_DEFAULTS or v != TRAINING_DEFAULTS[k]}
     recipe = {k: RECIPES[k] for k in ("target", "training", "error")}
     return _plain({"target": identity_of(target), "architecture": architecture, "training": kept, "recipe": recipe})

@@ -51,7 +51,8 @@ class Study:
         start: ``"random"``, ``"constructive"``, or an axis of both.
         seed: Of the initial weights, or an axis.
         dtype: ``"float64"`` or ``"float32"``, or an axis.
-        n_points: Sampling points, or an axis; chosen by the trainer if left out.
+        n_points: Sampling points in a set, or a law of the values that a fit may see such as ``"P^2"``, or an axis of
+            these; chosen by the trainer if left out.
         budget: Multiplies the steps of every stage, or an axis.
         refit: With ``k > 0``, at every k-th size the first target draw is trained again with four times the budget. So
             a study knows where its errors are limited by optimisation.

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from approxrates import activations, axes
 from approxrates.architecture import FixedDepth, FixedWidth
 from approxrates.axes import Axis
+from approxrates.sampling import SampleLaw
 from approxrates.spec import Construction, Reference
 from approxrates.spec.sources import Sourced, source_of
 from approxrates.study.blocks import SWEEPABLE, Block
@@ -115,6 +116,9 @@ def _check_counts(block: Block) -> None:
         for value in _listing(getattr(block, name)):
             if value is None and optional:
                 continue
+            if isinstance(value, str) and name == "n_points":
+                SampleLaw.parse(value)
+                continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} must be an integer. Got {value!r}. Write e.g. {name}={max(least, 1)}.")
             if value < least:
@@ -212,17 +216,17 @@ def _check_references(block: Block) -> None:
 def _check_plans(block: Block) -> None:
     """Every plan can be read, and every start can be made."""
     from approxrates.training import fit_members, resolve_plan
-    from approxrates.training.points import point_sets
+    from approxrates.training.points import n_sets_and_points
 
     target = {s.target.dim: s.target for s in block.targets}
     for n_points in _listing(block.n_points):
         for one in target.values() if n_points is not None else ():
-            # The trainer knows what is too few; it is asked with few points where many are wanted.
             if one.samples is None:
-                point_sets(one, min(n_points, 4096))
+                for arch in (a for a in block.shapes if a.dim == one.dim):
+                    n_sets_and_points(arch, one, n_points)
             elif n_points != len(one.samples[0]):
                 raise ValueError(
-                    f"n_points must be left out for data. Got n_points={n_points} for {len(one.samples[0])} points."
+                    f"n_points must be left out for data. Got n_points={n_points!r} for {len(one.samples[0])} points."
                 )
     plans = block.plan.values if isinstance(block.plan, Axis) else (block.plan,)
     for plan in plans:

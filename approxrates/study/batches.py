@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from approxrates.architecture import from_spec
+from approxrates.sampling import SampleLaw
 from approxrates.store import canonical
 
 MAX_RUNS = 32
@@ -64,11 +65,13 @@ def _count(text: str) -> int:
 def _points_of(spec: Mapping[str, Any]) -> int:
     """Training points of a run; without a given number, about what a fit of that size takes."""
     given, arch = spec["training"].get("n_points"), spec["architecture"]
-    if given:
-        return int(given)
     dim, size = int(arch["dim"]), n_params_of(spec)
-    wanted = 6 * int(arch["width"]) * int(arch["depth"]) if dim == 1 else max(256, 2 * size)
-    return min(max(64, wanted), 8192 if dim == 1 else 2048)
+    wanted = 10 * int(arch["width"]) * int(arch["depth"]) if dim == 1 else max(256, 2 * size)
+    usual = min(max(64, wanted), 16384 if dim == 1 else 2048)
+    if isinstance(given, str):  # in one set, or spread over so many as a fit can see
+        allowed = SampleLaw.parse(given).n_values(size)
+        return allowed if allowed < 3 * usual else max(usual, allowed // 129)
+    return int(given) if given else usual
 
 
 def seconds_of(spec: Mapping[str, Any]) -> float:

@@ -20,7 +20,7 @@ from approxrates.training.checkpoint import Checkpoint
 from approxrates.training.checks import check_targets, check_whole, present_device, with_budget
 from approxrates.training.group import Group, Job
 from approxrates.training.plans import resolve_plan
-from approxrates.training.points import Sampling, sample
+from approxrates.training.points import Sampling, check_n_points, sample
 from approxrates.training.result import Fit
 
 Architecture = FixedWidth | FixedDepth
@@ -41,7 +41,7 @@ def train(
     start: str = "random",
     seed: int = 0,
     dtype: str = "float64",
-    n_points: int | None = None,
+    n_points: int | str | None = None,
     device: str = "cpu",
     objective: Objective | None = None,
     budget: float = 1,
@@ -66,7 +66,8 @@ def train(
         seed: Of the initial weights.
         dtype: ``"float64"`` or ``"float32"``, of the first-order stages; second-order ones are always in double
             precision.
-        n_points: Sampling points in a set; chosen from the number of parameters if left out.
+        n_points: Sampling points in a set, or a law of the values that the fit may see in all sets, such as ``"P^2"``;
+            chosen from the shape of the networks if left out.
         device: ``"cpu"``, or a torch device such as ``"cuda"``.
         objective: The loss; mean square if left out.
         budget: Multiplies the steps of every stage.
@@ -128,7 +129,7 @@ def fit_members(
     start: str = "random",
     seed: int = 0,
     dtype: str = "float64",
-    n_points: int | None = None,
+    n_points: int | str | None = None,
     device: str = "cpu",
     objective: Objective | None = None,
     budget: float = 1,
@@ -167,8 +168,7 @@ def fit_members(
     if not isinstance(objective, Objective):
         raise TypeError(f"objective must be an Objective. Got {type(objective).__name__}. Write e.g. ar.MeanSquare().")
     check_whole("seed", seed, 0)
-    if n_points is not None:
-        check_whole("n_points", n_points, 1)
+    check_n_points(n_points)
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}. Got {dtype!r}.")
     check_whole("rounds", rounds, 1)
