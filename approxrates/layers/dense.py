@@ -85,11 +85,11 @@ class Layer:
         return used if self.wiring is None else used | self.wiring
 
     @property
-    def n_carried(self) -> int:
-        """Units that are wired only: they carry values on and have no parameter."""
+    def carried(self) -> NDArray[np.bool_]:
+        """Units that are wired only, shape ``(n_out,)``: they carry a value on and have no parameter."""
         if self.wiring is None or self.weight_mask is None:
-            return 0
-        return int(np.sum(self.wiring.any(axis=1) & ~self.weight_mask.any(axis=1)))
+            return np.zeros(self.n_out, dtype=bool)
+        return np.asarray(self.wiring.any(axis=1) & ~self.weight_mask.any(axis=1))
 
     @property
     def n_params(self) -> int:

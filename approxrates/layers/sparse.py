@@ -64,11 +64,6 @@ class SparseLayer:
         return len(self.rows)
 
     @property
-    def n_carried(self) -> int:
-        """Units that are wired only: none, as all that is stored counts."""
-        return 0
-
-    @property
     def n_params(self) -> int:
         """Weights and biases that are stored."""
         return sum(map(len, self.rows)) + sum(b is not None for b in self.bias)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from approxrates import activations
 from approxrates.arithmetic import check_arithmetic, evaluate
 from approxrates.layers import IDENTITY, AnyLayer, Dyadic, Layer, SparseLayer, dense, description_bits
-from approxrates.network.description import layer_lines, origin, parts_of
+from approxrates.network.description import SKIP, layer_lines, origin, parts_of
 from approxrates.network.weightfile import load_layers, save_layers
 from approxrates.target import float_array
 
@@ -87,7 +87,17 @@ class Network:
     @property
     def width(self) -> int:
         """Units of the widest hidden layer, without those that a skip connection is made of; 0 for an affine map."""
-        return max((layer.n_out - layer.n_carried for layer in self.layers[:-1]), default=0)
+        return max((layer.n_out - self._skips(layer) for layer in self.layers[:-1]), default=0)
+
+    @property
+    def n_skips(self) -> int:
+        """Units that skip connections are made of: wired only, without a parameter."""
+        return sum(self._skips(layer) for layer in self.layers)
+
+    @staticmethod
+    def _skips(layer: AnyLayer) -> int:
+        """Units of a layer that are wired only; a sparse layer has none, as all that it stores counts."""
+        return int(layer.carried.sum()) if isinstance(layer, Layer) else 0
 
     @property
     def n_params(self) -> int:
@@ -165,8 +175,11 @@ class Network:
         found = []
         for index, layer in enumerate(self.layers):
             plain = "hidden" if index < self.depth else "output"
-            own = layer.labels if isinstance(layer, SparseLayer) else None
-            found.append((plain,) * layer.n_out if own is None else tuple(label or plain for label in own))
+            if isinstance(layer, SparseLayer):
+                own = layer.labels or ("",) * layer.n_out
+            else:
+                own = tuple(SKIP if wired else "" for wired in layer.carried)
+            found.append(tuple(label or plain for label in own))
         return tuple(found)
 
     @property
@@ -280,7 +293,8 @@ class Network:
         longest = f"{self.max_bits:,}" + ("" if self.max_bits <= 53 else ", longer than float64 holds")
         lines = [
             f"Network on [0, 1]^{self.dim}: depth {self.depth:,}, width {self.width:,}, {self.n_outputs} output(s)",
-            f"parameters: {self.n_params:,} not structurally zero, {self.n_params_dense:,} dense",
+            f"parameters: {self.n_params:,} not structurally zero, {self.n_params_dense:,} dense"
+            + (f"; {self.n_skips:,} units of skip connections have none" if self.n_skips else ""),
             f"bits: {self.total_bits:,} in all, {self.bits_per_weight:.3g} per weight, longest mantissa {longest}",
             *layer_lines(self.layers, self.labels),
         ]

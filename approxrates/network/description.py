@@ -13,6 +13,8 @@ from approxrates.network.runs import Run, runs
 Labels = Sequence[tuple[str, ...]]
 CARRY = " carry"
 """What ends the label of a unit that only carries a value on."""
+SKIP = "skip" + CARRY
+"""The label of a unit that is wired only."""
 _MOST_LINES = 40
 """Lines on layers; what is between the first and the last ones is left out."""
 
@@ -39,8 +41,8 @@ def parts_of(layers: Sequence[AnyLayer], labels: Labels) -> dict[str, int]:
     for layer, own in zip(layers, labels, strict=True):
         for label, n_params in zip(own, unit_params(layer), strict=True):
             counts["carries" if label.endswith(CARRY) else label] += n_params
-    carries = counts.pop("carries", None)
-    return dict(counts) | ({} if carries is None else {"carries": carries})
+    carries = counts.pop("carries", 0)
+    return dict(counts) | ({"carries": carries} if carries else {})
 
 
 def layer_lines(layers: Sequence[AnyLayer], labels: Labels) -> list[str]:
