@@ -17,6 +17,7 @@ from torch import Tensor
 from approxrates.training.base import State
 
 SECONDS_BETWEEN = 60.0
+"""Time between two checkpoints, unless something else is asked for."""
 
 
 class Checkpoint:
@@ -28,11 +29,12 @@ class Checkpoint:
     Args:
         path: The file; None keeps nothing.
         identity: Digest of everything that the result depends on. A file of another identity is not taken up.
-        seconds: Time between two checkpoints.
+        seconds: Time between two checkpoints; ``SECONDS_BETWEEN`` if left out.
     """
 
-    def __init__(self, path: Path | None, identity: str, seconds: float = SECONDS_BETWEEN) -> None:
-        self.path, self.identity, self.seconds = path, identity, seconds
+    def __init__(self, path: Path | None, identity: str, seconds: float | None = None) -> None:
+        self.path, self.identity = path, identity
+        self.seconds = SECONDS_BETWEEN if seconds is None else seconds
         self._last = time.monotonic()
 
     @property
@@ -50,7 +52,8 @@ class Checkpoint:
             return
         tensors, plain = _split(state)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        # The name begins like the file's, so that whoever clears away ``path*`` clears what a kill left behind.
+        scratch = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
         try:
             save_file(tensors, scratch, metadata={"identity": self.identity, "plain": json.dumps(plain)})
             os.replace(scratch, self.path)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,6 +71,26 @@ def with_budget(stages: tuple[Stage, ...], budget: float) -> tuple[Stage, ...]:
     if not 0.0 < budget < float("inf"):
         raise ValueError(f"budget must be positive and finite. Got budget={budget}. Write e.g. budget=4.")
     return tuple(dataclasses.replace(stage, steps=max(1, round(stage.steps * budget))) for stage in stages)
+
+
+def writable_checkpoint(checkpoint: Any) -> Path | None:
+    """The path of a checkpoint, whose folder is made; a file beside it is written and removed to see that one can."""
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, (str, os.PathLike)) or not str(checkpoint):
+        raise TypeError(f"checkpoint must be a path. Got {checkpoint!r}. Write e.g. checkpoint='fit.checkpoint'.")
+    path = Path(checkpoint)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        trial.touch()
+        trial.unlink()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"checkpoint must be a file in a folder that can be written. Got {str(checkpoint)!r}: {error}. "
+            "Write e.g. checkpoint='fit.checkpoint'."
+        ) from None
+    return path
 
 
 def present_device(name: str) -> torch.device:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from approxrates.architecture import FixedDepth, FixedWidth
 from approxrates.backends import check_backend, obstacle
@@ -17,7 +20,7 @@ from approxrates.objectives import MeanSquare, Objective
 from approxrates.target import Target
 from approxrates.training.base import Progress, Stage
 from approxrates.training.checkpoint import Checkpoint
-from approxrates.training.checks import check_targets, check_whole, present_device, with_budget
+from approxrates.training.checks import check_targets, check_whole, present_device, with_budget, writable_checkpoint
 from approxrates.training.group import Group, Job
 from approxrates.training.plans import resolve_plan
 from approxrates.training.points import Sampling, check_n_points, sample
@@ -79,7 +82,8 @@ def train(
             environment variable ``APPROXRATES_BACKEND`` says, else ``"auto"``. Both agree up to rounding.
         checkpoint: A file beside which the state is kept about once a minute, and from which a killed fit goes on; with
             identical results.
-        memory: Bytes that replicas trained together may take; more replicas are trained in several groups.
+        memory: Bytes that replicas trained together may take; more replicas are trained in several groups. A single
+            replica is trained in any case.
 
     Returns:
         Networks in target-major order with outcomes, losses, steps and times.
@@ -105,13 +109,14 @@ def train(
     options: dict[str, Any] = {"start": start, "seed": seed, "dtype": dtype, "n_points": n_points, "device": device}
     options |= {"objective": objective, "budget": budget, "rounds": rounds, "progress": progress}
     options |= {"backend": backend, "memory": memory}
+    path = writable_checkpoint(checkpoint)
     places: dict[tuple[Stage, ...], list[int]] = {}
     for i in range(len(members)):
         places.setdefault(plans[i // replicas], []).append(i)
     parts = [
         fit_members(
             arch, [members[i] for i in group], plan=stages,
-            checkpoint=None if checkpoint is None else f"{checkpoint}.plan{number}", **options,
+            checkpoint=path and path.with_name(f"{path.name}.plan{number}"), **options,
         )
         for number, (stages, group) in enumerate(places.items())
     ]  # fmt: skip
@@ -172,20 +177,21 @@ def fit_members(
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}. Got {dtype!r}.")
     check_whole("rounds", rounds, 1)
+    check_whole("memory", memory, 1)
     job = Job(
         arch, stages, start, seed, DTYPES[dtype], present_device(device), objective, progress, rounds,
         check_backend(backend),
     )  # fmt: skip
     _check_job(job)
+    path = writable_checkpoint(checkpoint)
     samplings = {target: sample(arch, target, objective, n_points) for target in dict.fromkeys(targets)}
     groups = [part for same in _alike(targets, samplings) for part in _within_memory(job, same, samplings, memory)]
-    path = None if checkpoint is None else Path(checkpoint)
     parts = []
     for number, group in enumerate(groups):
         chosen = [members[i] for i in group]
         data = [samplings[targets[i]] for i in group]
         file = path and path.with_name(f"{path.name}.{number}")
-        parts.append(Group(job, chosen, data, Checkpoint(file, _identity(job, chosen, n_points))).fit())
+        parts.append(Group(job, chosen, data, Checkpoint(file, _identity(job, chosen, data))).fit())
     return Fit.joined(parts, _positions(groups))
 
 
@@ -225,18 +231,25 @@ def _within_memory(job: Job, group: list[int], samplings: Mapping[Target, Sampli
     return [group[a:b] for a, b in itertools.pairwise(cuts)]
 
 
-def _identity(job: Job, members: Sequence[Member], n_points: Any) -> str:
-    """Digest of everything that the result of a group depends on."""
+def _identity(job: Job, members: Sequence[Member], data: Sequence[Sampling]) -> str:
+    """Digest of everything that the result of a group depends on; targets by their values, not by their names alone."""
+    plain = job.backend == "reference" or obstacle(job.layout, job.objective, job.dtype, job.device)
+    versions = [str(torch.__version__), "" if plain else importlib.metadata.version("numba")]
     told = {
         "architecture": job.arch.to_spec(),
         "plan": [stage.to_spec() for stage in job.stages],
         "start": [job.start, job.seed, job.rounds],
-        "arithmetic": [str(job.dtype), str(job.device), job.backend, str(torch.__version__)],
+        "arithmetic": [str(job.dtype), str(job.device), *versions],
         "objective": job.objective.to_spec(),
-        "n_points": n_points if n_points is None or isinstance(n_points, int) else str(n_points),
         "members": [[target.key, replica] for target, replica in members],
+        "data": [_digest(one.points, one.values) for one in {id(one): one for one in data}.values()],
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _digest(*arrays: NDArray[np.float64]) -> str:
+    """Digest of numbers."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
 
 def _positions(groups: Sequence[Sequence[int]]) -> list[int]:
