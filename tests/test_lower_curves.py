@@ -169,20 +169,24 @@ def test_a_violation_is_an_alarm_at_the_top_of_the_findings():
     assert "not certified" in first
 
 
-def test_findings_show_the_rate_with_limited_errors_as_bounds_where_it_differs():
+def test_findings_tell_which_sizes_are_kept_out_and_the_slope_of_the_training():
     base = {"target": "faber_tree", "smoothness": 0.5, "dim": 1, "activation": "relu", "width": 8}
     table = [
         base | {"n_params": n, "depth": n, "target_seed": d, "replica": s, "error_sup": slow * n**-0.5 * (1 + 0.01 * s)}
-        for n, slow in zip((50, 100, 200, 400, 800, 1600), (1, 1, 1, 1, 2, 4), strict=True)
+        for n, slow in zip((50, 100, 200, 400, 800, 1600), (1, 1, 1, 1, 1.3, 1.6), strict=True)
         for d in range(4)
         for s in range(4)
     ]
-    again = [r | {"budget": 4, "error_sup": r["error_sup"] / 3} for r in table if r["n_params"] >= 800]
+    again = [r | {"budget": 4, "error_sup": r["error_sup"] / 1.3} for r in table if r["n_params"] >= 800]
     lines = [line for _, found in target_findings(records(table + again)) for line in found]
-    assert any("p of the training = " in line for line in lines)
-    assert any("With the errors there as upper bounds only, p = 0.50" in line for line in lines)
+    assert any(line.startswith("**relu**: p = 0.50 [") for line in lines)
+    (limited,) = [line for line in lines if "limited by optimisation" in line]
+    assert limited.startswith(
+        "relu is limited by optimisation at W = 800, 1,600 (a larger budget lowers the error): kept"
+    )
+    assert "the slope of the training is" in limited
     same = [line for _, found in target_findings(records(table)) for line in found]
-    assert not any("of the training" in line or "upper bounds only" in line for line in same)
+    assert not any("limited by" in line or "of the training" in line for line in same)
 
 
 def test_the_report_says_whether_interpolants_lie_below_their_upper_curve(tmp_path):

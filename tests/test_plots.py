@@ -541,7 +541,7 @@ def test_tables_have_one_row_per_family_and_the_numbers_of_the_records(records):
     assert len({line.count(" | ") for line in markdown.splitlines()}) == 1
     body = [line for line in latex.splitlines() if line.endswith(r"\\")]
     assert len(body) == len(rates) + 1
-    assert {line.count(" & ") for line in body} == {7}
+    assert {line.count(" & ") for line in body} == {8}
     for row in rates.itertuples():
         assert f"[{row.rate_low:.2f}, {row.rate_high:.2f}]" in markdown
         assert f"[{row.rate_low:.2f}, {row.rate_high:.2f}]" in latex
@@ -690,3 +690,20 @@ def test_the_precision_axis_needs_caps_on_one_target_law():
     two = pd.concat([constructed_table(caps), constructed_table(caps, r=0.25)])
     with pytest.raises(ValueError, match="one target law"):
         plot_precision(records_from_table(two, name="two"))
+
+
+def test_the_table_and_the_curve_tell_the_slope_of_the_training_where_sizes_are_kept_out(one_target):
+    family = one_target.families()[0]
+    short = dataclasses.replace(
+        family,
+        rate=dataclasses.replace(family.rate, value=math.nan, interval=(math.nan, math.nan)),
+        limited_by={"budget": np.array([True] * 6)},
+    )
+    found = Changed([short, one_target.families()[1]])
+    first, second = rates_table_markdown(found).splitlines()[2:]
+    assert f"| – | undetermined | {family.point.normalised:.2f} |" in first
+    assert f"| {family.rate_all.value:.2f} | 4 × 3 |" in first
+    assert "| – | 4 × 3 |" in second
+    assert f"relu p undetermined, of the training {family.rate_all.value:.2f}" in {
+        text.get_text() for text in plot_rates(Changed([short])).texts
+    }

@@ -135,7 +135,9 @@ def rate_text(name: str, family: FamilyCurve) -> str:
         return f"{name} (no rate: too few sizes)"
     low, high = rate.interval
     if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{name} p undetermined"
+        whole = family.rate_all
+        told = whole is not None and family.kept_out.any() and math.isfinite(whole.value)
+        return f"{name} p undetermined" + (f", of the training {whole.value:.2f}" if told and whole else "")
     return f"{name} p = {rate.value:.2f} [{low:.2f}, {high:.2f}]{'' if rate.verdict == 'determined' else ' ?'}"
 
 

@@ -11,7 +11,7 @@ from approxrates.records.curves import FamilyCurve
 if TYPE_CHECKING:
     from approxrates.records import Records
 
-HEADINGS = ("target", "family", "rate p", "95 % interval", "ρ = pd/r", "place", "sizes", "draws × seeds")
+HEADINGS = ("target", "family", "rate p", "95 % interval", "ρ = pd/r", "place", "sizes", "all sizes", "draws × seeds")
 
 
 def rates_cells(records: Records, *, x: str = "n_params", norm: str = "sup") -> list[tuple[str, ...]]:
@@ -26,9 +26,11 @@ def _row(family: FamilyCurve, target: str, name: str) -> tuple[str, ...]:
     """Cells of one family."""
     rate, point = family.rate, family.point
     draws, _, seeds = family.errors.shape
-    value = interval = rho = place = "–"
+    value = interval = rho = place = whole = "–"
+    if family.rate_all is not None and family.rate_all is not rate and math.isfinite(family.rate_all.value):
+        whole = f"{family.rate_all.value:.2f}"
     if rate is not None:
-        value = f"{rate.value:.2f}"
+        value = f"{rate.value:.2f}" if math.isfinite(rate.value) else "–"
         interval = _span(rate.interval) if all(map(math.isfinite, rate.interval)) else "undetermined"
         if rate.model == "stretched-exponential":
             value, interval = "none", f"exp(−c W^γ), γ = {rate.gamma:.2f} {_span(rate.gamma_interval)}"
@@ -40,7 +42,7 @@ def _row(family: FamilyCurve, target: str, name: str) -> tuple[str, ...]:
     if point is not None and math.isfinite(point.normalised):
         rho, place = f"{point.normalised:.2f}", f"{point.label}".lower() + ("" if point.decided else " (undecided)")
         place = place.replace("undecided (undecided)", "undecided")
-    return target, name, value, interval, rho, place, count, f"{draws} × {seeds}"
+    return target, name, value, interval, rho, place, count, whole, f"{draws} × {seeds}"
 
 
 def _span(interval: tuple[float, float]) -> str:
@@ -56,8 +58,8 @@ def rates_table_markdown(records: Records, *, x: str = "n_params", norm: str = "
 
 def rates_table_latex(records: Records, *, x: str = "n_params", norm: str = "sup") -> str:
     r"""The table of rates as a LaTeX ``tabular`` in the manner of booktabs (``\usepackage{booktabs}``)."""
-    heads = ("Target", "Family", r"$p$", r"95\,\%", r"$\rho = pd/r$", "Place", "Sizes", "Draws $\\times$ seeds")
-    lines = [r"\begin{tabular}{llrlrlll}", r"\toprule", " & ".join(heads) + r" \\"]
+    heads = ("Target", "Family", r"$p$", r"95\,\%", r"$\rho = pd/r$", "Place", "Sizes", "All", "Draws $\\times$ seeds")
+    lines = [r"\begin{tabular}{llrlrllrl}", r"\toprule", " & ".join(heads) + r" \\"]
     last = None
     for target, *cells in rates_cells(records, x=x, norm=norm):
         if target != last:

@@ -13,7 +13,8 @@ from approxrates import store
 from approxrates.rates import compare_rates
 from approxrates.records.bounds import BOUND_COLUMNS, check_rows
 from approxrates.records.certificates import certified_rows
-from approxrates.records.curves import FamilyCurve, family_curves
+from approxrates.records.curves import FamilyCurve
+from approxrates.records.gathering import family_curves
 from approxrates.records.names import varying
 from approxrates.records.rows import FRAME_COLUMNS, flat, regularity_of
 from approxrates.records.tablerows import table_row
@@ -81,8 +82,9 @@ class Records:
     def rates(self, by: str | Sequence[str] | None = None, *, x: str = "n_params", norm: str = "sup") -> pd.DataFrame:
         """One row per family: its key, the fitted rate with interval, and its place on the diagram.
 
-        ``rate`` is that of the median over seeds, ``rate_best`` that of the best; ``rate_unlimited`` takes errors at
-        sizes limited by optimisation as upper bounds. ``next_error`` is the error to expect at the next size, with a
+        ``rate`` is that of the median over seeds, ``rate_best`` that of the best, both without the ``n_kept_out`` sizes
+        whose errors are limited by budget or exceed those of smaller networks; ``rate_all``, that of the training,
+        takes all sizes as they were measured. ``next_error`` is the error to expect at the next size, with a
         95 % prediction interval. ``label`` is what survives of ``label_alone`` when all families are placed together;
         ``p_value`` is that of the claim which ``label_alone`` makes, ``p_holm`` the same after Holm's correction.
 
@@ -168,7 +170,15 @@ class Records:
         return self._regularities[key]
 
 
-_TRAINED_ONLY = ("construction", "architecture", "start", "plan", "dtype", "n_points", "seed", "width", "depth")
+_TRAINED_ONLY = (
+    *("construction", "architecture", "architecture_options", "start"),
+    "plan",
+    "dtype",
+    "n_points",
+    "seed",
+    "width",
+    "depth",
+)
 _ASIDE: dict[str, tuple[str, ...]] = {"method": _TRAINED_ONLY, "construction": (*_TRAINED_ONLY, "method")}
 """Columns that only one side of such a contrast can have, so that they do not keep the sides apart."""
 
@@ -258,7 +268,7 @@ def _telling(curves: Sequence[FamilyCurve], known: Sequence[str]) -> list[str]:
 
 def _rate_columns(curve: FamilyCurve) -> dict[str, Any]:
     """The rate and place of a curve as columns."""
-    rate, point, free = curve.rate, curve.point, curve.unlimited_rate
+    rate, point, whole = curve.rate, curve.point, curve.rate_all
     low, high = rate.interval if rate is not None else (math.nan, math.nan)
     best = rate.best if rate is not None and rate.best is not None else (math.nan,) * 3
     ahead = rate.next_error() if rate is not None and rate.fitted is not None else (math.nan,) * 3
@@ -274,9 +284,10 @@ def _rate_columns(curve: FamilyCurve) -> dict[str, Any]:
         "rate_best": best[0],
         "rate_best_low": best[1],
         "rate_best_high": best[2],
-        "rate_unlimited": free.value if free is not None else math.nan,
-        "rate_unlimited_low": free.interval[0] if free is not None else math.nan,
-        "rate_unlimited_high": free.interval[1] if free is not None else math.nan,
+        "rate_all": whole.value if whole is not None else math.nan,
+        "rate_all_low": whole.interval[0] if whole is not None else math.nan,
+        "rate_all_high": whole.interval[1] if whole is not None else math.nan,
+        "verdict_all": str(whole.verdict) if whole is not None else "undetermined",
         "next_error": ahead[0],
         "next_error_low": ahead[1],
         "next_error_high": ahead[2],
@@ -293,6 +304,7 @@ def _rate_columns(curve: FamilyCurve) -> dict[str, Any]:
         "n_draws": curve.errors.shape[0],
         "n_seeds": curve.errors.shape[2],
         "n_limited": int(curve.limited.sum()),
+        "n_kept_out": int(curve.kept_out.sum()),
         "depth_exponent": curve.depth_exponent,
     }
 

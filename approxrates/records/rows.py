@@ -24,6 +24,7 @@ FRAME_COLUMNS = (
     "method_options",
     "activation",
     "architecture",
+    "architecture_options",
     "width",
     "depth",
     "replica",
@@ -90,6 +91,7 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
         or (construction.get("options") or {}).get("activation")
         or metrics.get("activation", "relu"),
         "architecture": architecture.get("kind"),
+        "architecture_options": _links(architecture) if architecture else None,
         "width": architecture.get("width"),
         "depth": architecture.get("depth"),
         "n_params_limit": made.get("n_params"),
@@ -110,6 +112,17 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     if flat_row.get("n_params") is None and architecture:
         flat_row["n_params"] = _counted(architecture)
     return flat_row
+
+
+def _links(architecture: Mapping[str, Any]) -> str:
+    """What a network has besides width, depth and units: ``"injection, residual"``, ``"no bias"``."""
+    known = {"kind", "dim", "width", "depth", "activation"}
+    told = {True: "{}", False: "no {}"}
+    return ", ".join(
+        told[v].format(k) if isinstance(v, bool) else f"{k}={_short(v)}"
+        for k, v in sorted(architecture.items())
+        if k not in known
+    )
 
 
 def _counted(architecture: Mapping[str, Any]) -> int | None:

@@ -121,7 +121,8 @@ _PHASE = (
 _RATES = (
     "Medians over seeds and target draws with quartile bars, and the fitted law over the points used. Hollow points "
     "are not "
-    "used in the fit; ringed points are limited by optimisation. Grey guides: r/d and 2r/d. Black: interpolants; "
+    "used in the fit; ringed points are limited by optimisation, and hollow too where that keeps them out. Grey "
+    "guides: r/d and 2r/d. Black: interpolants; "
     "grey, without marks: reference methods."
 )
 _RATES_L2 = "The same runs in the L² norm, whose rates are not those of the phase diagram."

@@ -12,7 +12,9 @@ import numpy as np
 
 from approxrates import theory
 from approxrates.plots import brief, by_target, construction_name, family_names, is_easy, readable, target_name
+from approxrates.records.curves import SAID_OF_KEPT_OUT
 from approxrates.records.declared import CLOSE
+from approxrates.report.limits import interval_text, limit_lines, optimisation_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,11 +101,11 @@ def summary_lines(records: Records) -> list[str]:
         assert fastest.point is not None, "only placed families are counted"
         lines.append(
             f"{len(easy)} {'family is' if len(easy) == 1 else 'families are'} on easy targets, the fastest at "
-            f"ρ = {fastest.point.normalised:.2f} {_interval(fastest.point.interval)}; that is allowed and says "
+            f"ρ = {fastest.point.normalised:.2f} {interval_text(fastest.point.interval)}; that is allowed and says "
             f"nothing about the phases."
         )
     if any(f.method == "train" and _has_rate(f) for f in families):
-        lines.append(_optimisation_line(records))
+        lines.append(optimisation_line(records))
     lines += [] if violated else bounds
     frame = records.frame()
     bad = frame[frame["status"] != "ok"]
@@ -179,8 +181,8 @@ def _interpolant_lines(checked: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _has_rate(family: FamilyCurve) -> bool:
-    """Whether a rate was fitted, determined or not."""
-    return family.rate is not None and math.isfinite(family.rate.value)
+    """Whether a law was fitted to all sizes, determined or not."""
+    return family.rate_all is not None and math.isfinite(family.rate_all.value)
 
 
 def _nothing_line(records: Records) -> str:
@@ -206,29 +208,6 @@ def _causes(bad: pd.DataFrame) -> str:
     return ", ".join(shown) + (f", and {_count(more, 'other cause', 'other causes')}" if more else "")
 
 
-def _optimisation_line(records: Records) -> str:
-    """Whether training is known to be limited by optimisation, and whether that was tested at all."""
-    frame, trained = records.frame(), [f for f in records.families() if f.method == "train"]
-    limited = sum(bool(np.asarray(f.limited).any()) for f in trained)
-    if limited:
-        return (
-            f"Training is limited by optimisation at some size in {limited} of {len(trained)} trained families: "
-            f"there a "
-            "larger budget or a better start lowers the error by more than 10 %, so that the rate describes the "
-            "training "
-            "rather than the networks."
-        )
-    if frame["budget"].max() > frame["budget"].min() or "constructive" in set(frame["start"]):
-        return (
-            "No trained family was found to be limited by optimisation: larger budgets and better starts, where tried, "
-            "do not lower the error by 10 %."
-        )
-    return (
-        "Whether training is limited by optimisation was not tested: "
-        "no run has a larger budget or a constructive start."
-    )
-
-
 def _count(number: int, one: str, many: str) -> str:
     """A number with its noun: ``1 trained family``, ``2 trained families``."""
     return f"{number} {one if number == 1 else many}"
@@ -244,7 +223,7 @@ def target_findings(records: Records) -> list[tuple[str, list[str]]]:
     for group in by_target(families):
         lines = [_rate_line(f, names[id(f)]) for f in group]
         lines += _comparison_lines(group, contrasts)
-        lines += [line for f in group for line in _limit_lines(f, names[id(f)])]
+        lines += [line for f in group for line in limit_lines(f, names[id(f)])]
         found.append((_law_title(group[0], dims), lines))
     return found
 
@@ -262,21 +241,26 @@ def _law_title(family: FamilyCurve, dims: bool) -> str:
 def _rate_line(family: FamilyCurve, name: str) -> str:
     """Rate and place of one family, with the reasons where it is not decided."""
     rate, point = family.rate, family.point
-    if rate is None or not math.isfinite(rate.value):
+    if rate is None:
         return f"**{name}**: no rate; it needs errors at four sizes or more, for every draw."
-    training = " of the training" if np.asarray(family.limited, dtype=bool).any() else ""
-    text = f"**{name}**: p{training} = {rate.value:.2f} {_interval(rate.interval)}"
+    if not math.isfinite(rate.value):
+        return " ".join([f"**{name}**: no rate.", *rate.reasons])
+    limited = np.asarray(family.limited, dtype=bool) & ~family.kept_out
+    training = " of the training" if limited.any() else ""
+    text = f"**{name}**: p{training} = {rate.value:.2f} {interval_text(rate.interval)}"
     text += "" if rate.verdict == "determined" else " (undetermined)"
     reasons = list(rate.reasons) if rate.verdict != "determined" else []
     if point is not None and math.isfinite(point.normalised):
         place = _place_name(family)
-        text += f", ρ = {point.normalised:.2f} {_interval(point.interval)}: {_PLACES.get(place, place.lower())}"
+        text += f", ρ = {point.normalised:.2f} {interval_text(point.interval)}: {_PLACES.get(place, place.lower())}"
         if point.binding and not is_easy(family):
             text += f" (binding: {point.binding})"
         if not point.decided:
             reasons += [r for r in point.reasons if r not in reasons and r != "The rate is undetermined."]
     text += "" if math.isnan(family.declared_rate) else f"; declared: {_declared(family.declared_rate)}"
     sentence = text + "."
+    # What is kept out has a sentence of its own among the limits.
+    reasons = [r for r in reasons if not r.startswith(SAID_OF_KEPT_OUT)]
     return " ".join([sentence, *(r if r.endswith(".") else f"{r}." for r in reasons[:2])])
 
 
@@ -357,40 +341,3 @@ def _same_law(row: Mapping[str, Any], family: FamilyCurve) -> bool:
         c not in row or repr(row[c]) == repr(family.key.get(c))
         for c in ("target", "target_options", "smoothness", "dim")
     )
-
-
-def _limit_lines(family: FamilyCurve, name: str) -> list[str]:
-    """Where a family is limited by optimisation, and how many of its runs failed."""
-    lines = []
-    limited = np.asarray(family.limited, dtype=bool)
-    if limited.any():
-        where = "at all sizes" if limited.all() else "at W = " + ", ".join(f"{s:,.0f}" for s in family.sizes[limited])
-        lines.append(f"{name} is limited by optimisation {where}.{_unlimited(family)}")
-    failed = np.asarray(family.failed_fraction, dtype=float)
-    if (failed > 0).any():
-        worst = int(np.argmax(failed))
-        lines.append(
-            f"{name}: {100 * failed.mean():.1f} % of the runs gave no usable network, most at W = "
-            f"{family.sizes[worst]:,.0f} ({100 * failed[worst]:.0f} %)."
-        )
-    return lines
-
-
-def _unlimited(family: FamilyCurve) -> str:
-    """The rate with the limited errors as upper bounds, where it tells something else than that of the training."""
-    rate, other = family.rate, family.unlimited_rate
-    if rate is None or other is None or not (math.isfinite(rate.value) and math.isfinite(other.value)):
-        return ""
-    inside = rate.interval[0] <= other.value <= rate.interval[1]
-    if inside and rate.verdict == other.verdict:
-        return ""
-    doubt = "" if other.verdict == "determined" else ", undetermined"
-    return (
-        f" With the errors there as upper bounds only, p = {other.value:.2f} {_interval(other.interval)}{doubt}; sizes "
-        "that were not fitted again may be limited too."
-    )
-
-
-def _interval(interval: tuple[float, float]) -> str:
-    """An interval in brackets."""
-    return f"[{interval[0]:.2f}, {interval[1]:.2f}]" if all(map(math.isfinite, interval)) else "[undetermined]"

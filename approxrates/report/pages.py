@@ -35,9 +35,10 @@ READING = (
     "holds more than one place. **Easy target** says that the target is self-similar or analytic: it may be "
     "approximated "
     "faster than its class, which proves nothing about the phases.",
-    "**Limited by optimisation**: with four times the budget, or from a constructive start, the error of that size "
-    "falls by more "
-    "than 10 %.",
+    "**Limited by optimisation**: the error of that size falls by more than 10 %, and by more than chance, with four "
+    "times the budget, or it exceeds that of a smaller network which is contained in the larger one: such sizes are "
+    "**kept out** of the regression, and the slope of all sizes, that of the training, is told beside it. Or another "
+    "start of the same networks is better by more than 10 %: that is the **optimisation gap**, told at every size.",
     "All statements are about the family: target law, activation, growth of the architecture, training, precision "
     "and samples "
     "together. A single network has no rate. Random targets are pseudo-random: lower bounds hold as far as that is "
@@ -85,7 +86,8 @@ def readme_page(records: Records, figures: Sequence[Drawn], command: str) -> str
     blocks += ["## What was run", _items(setup_lines(records))]
     blocks += ["## Rates", rates_table_markdown(records).rstrip()]
     blocks.append(
-        "Sup norm, 95 % intervals. Sizes: used in the fit, of all. The same as data: [rates.csv](rates.csv); all "
+        "Sup norm, 95 % intervals. Sizes: used in the fit, of all. All sizes: p with those that are kept out. The same "
+        "as data: [rates.csv](rates.csv); all "
         "runs: [runs.csv](runs.csv); everything on one page: `report.html`."
     )
     blocks.append("## Findings, target by target")

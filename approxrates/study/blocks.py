@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from approxrates import axes
 from approxrates.architecture import FixedDepth, FixedWidth
 from approxrates.axes import Axis
-from approxrates.records.curves import is_schedule
+from approxrates.records.grouping import is_schedule
 from approxrates.spec import (
     TRAINING_DEFAULTS,
     Construction,
@@ -30,7 +30,7 @@ from approxrates.study.batches import Run
 from approxrates.target import Target
 
 REFIT_BUDGET = 4
-REFIT_PAIRS = 4  # pairs of a run and its refit, below which chance decides
+REFIT_PAIRS = 6  # pairs of a run and its refit, below which chance decides; see docs/honesty.md
 _Kind = TypeVar("_Kind", Construction, Reference)
 SWEEPABLE = ("plan", "start", "seed", "dtype", "n_points", "budget")
 
@@ -110,7 +110,7 @@ class Block:
     def _refitted(self) -> set[tuple[FixedWidth | FixedDepth, str]]:
         """Architectures and first draws that are trained again with a larger budget: every k-th size from the top.
 
-        As many draws as it takes for four pairs of a run and its refit.
+        As many draws as it takes for six pairs of a run and its refit.
         """
         if not self.refit:
             return set()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from approxrates.records.curves import grouped
+from approxrates.records.grouping import grouped
 from approxrates.records.names import family_label, varying
 from approxrates.records.rows import flat
 from approxrates.study.batches import Run, batches_of, seconds_of
