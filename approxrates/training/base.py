@@ -149,6 +149,17 @@ class Watch:
             for ok, far in zip(sound.tolist(), diverged.tolist(), strict=True)
         ]
 
+    def replace(self, theta: Tensor, loss: Tensor) -> None:
+        """Put parameters in place of the best ones, for a stage that judges by something else than the loss.
+
+        Args:
+            theta: Rows ``[n, stride]`` of the replicas still trained.
+            loss: Their losses on the full sampling set, ``[n]``, by the objective of the fit.
+        """
+        rows = torch.tensor(self.rows, device=theta.device)
+        self.population.theta[rows] = theta.to(torch.float64)
+        self.population.loss[rows] = loss.to(torch.float64)
+
     def drop(self, outcomes: Sequence[Outcome | None]) -> list[int]:
         """Note the outcomes of replicas that are done; returns the places of those to go on with."""
         for row, outcome in zip(self.rows, outcomes, strict=True):

@@ -46,15 +46,19 @@ class Fit:
     sup_at_points: NDArray[np.float64]
     curves: tuple[NDArray[np.float64], ...]
 
-    def best(self, target: Target | None = None) -> Network:
-        """The network of the lowest finite loss.
+    def best(self, target: Target | None = None, *, by: str = "loss") -> Network:
+        """The network of the lowest finite loss, or of the smallest largest error at the sampling points.
 
         Args:
             target: Which target's; may be left out if there is only one.
+            by: ``"loss"`` or ``"sup"``.
 
         Raises:
-            ValueError: If several targets were fitted and none is named, if this one was not, or if no loss is finite.
+            ValueError: If several targets were fitted and none is named, if this one was not, if no loss is finite, or
+                for another ``by``.
         """
+        if by not in ("loss", "sup"):
+            raise ValueError(f"by must be 'loss' or 'sup'. Got {by!r}.")
         fitted = list(dict.fromkeys(member for member, _ in self.members))
         if target is None and len(fitted) > 1:
             raise ValueError(f"best needs a target, since {len(fitted)} were fitted. Got none. Write fit.best(target).")
@@ -62,11 +66,12 @@ class Fit:
             raise ValueError(
                 f"target must be one of those fitted: {', '.join(t.name for t in fitted)}. Got {target.name}."
             )
+        judged = self.losses if by == "loss" else self.sup_at_points
         places = [i for i, (member, _) in enumerate(self.members) if target is None or member == target]
-        finite = [i for i in places if np.isfinite(self.losses[i])]
+        finite = [i for i in places if np.isfinite(judged[i])]
         if not finite:
             raise ValueError("no replica has a finite loss. Lower the learning rate, or train more replicas.")
-        return self.networks[min(finite, key=lambda i: float(self.losses[i]))]
+        return self.networks[min(finite, key=lambda i: float(judged[i]))]
 
     @classmethod
     def joined(cls, parts: Sequence[Fit], order: Sequence[int]) -> Fit:
