@@ -22,6 +22,7 @@ Plan = tuple[Stage, ...]
 STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in (Adam, SOAP, SelfScaledBFGS)}
 
 _MOST_DENSE_PARAMS = 1600
+_MOST_STEPS = 6000
 
 
 def stage_from_spec(spec: Mapping[str, Any]) -> Stage:
@@ -94,7 +95,7 @@ def default_plan(arch: Architecture, target: Target, start: str) -> Plan:
     rate = learning_rate(arch, start)
     if is_smooth(target) and is_smooth_activation(activation) and n_params <= _MOST_DENSE_PARAMS:
         return (SOAP(steps=300, learning_rate=rate), SelfScaledBFGS(steps=min(800, 400 + 2 * n_params)))
-    return (SOAP(steps=min(2000, 700 + n_params // 4), learning_rate=rate),)
+    return (SOAP(steps=min(_MOST_STEPS, 1000 + n_params), learning_rate=rate),)
 
 
 def learning_rate(arch: Architecture, start: str) -> float:
