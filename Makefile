@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PEERS := .venv-benchmarks
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test lint benchmarks results clean
+.PHONY: demo test lint benchmark-env benchmarks results clean
 
 demo: $(INSTALLED)
 	$(BIN)/approxrates demo
@@ -17,8 +18,20 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-benchmarks: $(INSTALLED)
-	$(THREADS) $(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,max,rounds
+# An environment of its own, with the peers that the benchmarks compare with; needs about 2 GB. pykan is installed without
+# its requirements, which would bring another torch.
+benchmark-env: $(PEERS)/.installed
+
+$(PEERS)/.installed: tests/benchmarks/requirements.txt pyproject.toml
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	echo '*' > $(PEERS)/.gitignore
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r tests/benchmarks/requirements.txt -e .
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps pykan==0.2.8
+	touch $@
+
+# All comparisons on one core, about ten minutes; writes results/benchmarks. PARTS="throughput peers toys micro" takes some.
+benchmarks: benchmark-env
+	$(THREADS) $(PEERS)/bin/python tests/benchmarks/run.py $(PARTS)
 
 # Every committed study, from its study.toml, and every calibration; stored runs are kept, so a second call
 # redraws the studies and repeats the calibrations only.
@@ -34,4 +47,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv results/demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-benchmarks results/demo .pytest_cache .mypy_cache .ruff_cache

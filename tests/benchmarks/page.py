@@ -25,6 +25,8 @@ def write(folder):
     for name, section in (("throughput", throughput), ("time-to-error", time_to_error), ("toys", toys)):
         if (folder / f"{name}.csv").exists():
             parts.append(section(folder, pd.read_csv(folder / f"{name}.csv")))
+    if (folder / "micro.csv").exists():
+        parts.append("## Parts of the trainer\n\nMedians of the pytest-benchmark tests: [micro.csv](micro.csv).\n")
     (folder / "README.md").write_text("\n".join(parts))
 
 

@@ -3,7 +3,11 @@
 import argparse
 import dataclasses
 import datetime
+import json
 import platform
+import subprocess
+import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import pandas as pd
 from clock import CPU, one_core
 
 RESULTS = Path(__file__).parents[2] / "results" / "benchmarks"
+PARTS = ("throughput", "peers", "toys", "micro")
 PACKAGES = ("torch", "numpy", "scipy", "numba", "jax", "jaxlib", "pykan")
 
 
@@ -42,10 +47,24 @@ def machine():
     return {"cpu": model, "date": datetime.date.today().isoformat(), **versions}
 
 
+def micro(longest):
+    """Medians of ``test_trainer.py`` in CPU seconds; each test repeats for ``longest`` seconds."""
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.json"
+        flags = ["--benchmark-only", "--benchmark-timer=time.process_time", f"--benchmark-max-time={longest}"]
+        flags += ["--benchmark-min-rounds=3", f"--benchmark-json={report}", "-q", "-p", "no:cacheprovider"]
+        tests = Path(__file__).parent / "test_trainer.py"
+        subprocess.run([sys.executable, "-m", "pytest", str(tests), *flags], check=True, stdout=subprocess.DEVNULL)
+        found = json.loads(report.read_text())["benchmarks"]
+    rows = [{"group": one["group"], "test": one["name"], "median_seconds": one["stats"]["median"]} for one in found]
+    facts = [{key: one["extra_info"].get(key) for key in ("replicas", "n_params", "points")} for one in found]
+    return pd.DataFrame([row | fact for row, fact in zip(rows, facts, strict=True)])
+
+
 def main():
     """Run the parts asked for, keep what is there of the others, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="part", help="throughput, peers, toys; all if left out")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all if left out")
     parser.add_argument(
         "--budget", type=float, default=1.0, help="multiplies steps and rounds (tables count at 1 only)"
     )
@@ -59,7 +78,7 @@ def main():
 
     folder, budget = options.folder, options.budget
     folder.mkdir(parents=True, exist_ok=True)
-    for part in options.parts or ("throughput", "peers", "toys"):
+    for part in options.parts or PARTS:
         began = CPU()
         if part == "throughput":
             save(frame(throughput.table(max(1, round(7 * budget)))), folder / "throughput.csv")
@@ -69,8 +88,10 @@ def main():
             save(pd.DataFrame(curves, columns=["optimiser", "seed", "cpu_seconds", "rmse"]), folder / "curves.csv")
         elif part == "toys":
             save(frame(toys.table(budget)), folder / "toys.csv")
+        elif part == "micro":
+            save(micro(0.1 * budget), folder / "micro.csv")
         else:
-            parser.error(f"part must be throughput, peers or toys. Got {part}.")
+            parser.error(f"part must be one of {', '.join(PARTS)}. Got {part}.")
         print(f"{part}: {CPU() - began:.0f} CPU seconds", flush=True)
     save(pd.DataFrame([machine() | {"budget": budget}]), folder / "machine.csv")
     page.write(folder)
