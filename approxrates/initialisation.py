@@ -11,6 +11,8 @@ arXiv:1511.06422, and Salimans & Kingma 2016, arXiv:1602.07868), on fixed points
 3. Biases put zero, where most activations bend, at the value of a random point of the domain, so no unit is dead; for
    a share of the units of hinge-like activations instead just outside the range of the signal, so that the folds do not
    multiply at every layer. Outputs have mean zero.
+4. With input injection the columns of ``x`` are scaled to the spread of the units beside it: an input counts as one
+   more unit. With residual sums the signal that a layer is fitted to is the sum.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from approxrates.errors import approximation_error
 from approxrates.layers import Layer, sparse
 from approxrates.network import Network
 from approxrates.plots.channels import columns_of
+from approxrates.training.points import sample
 from tests.oracles import RATIONAL
 
 SKIPS = [{"injection": True}, {"residual": True}, {"injection": True, "residual": True}]
@@ -280,6 +281,22 @@ def test_branch_and_bound_encloses_the_sup_error(name, dim, skip):
     assert measured <= error.sup[1]
     assert abs(definition(arch, theta, at)[0, 0] - target(at)[0]) >= error.sup[0] * (1 - 1e-9)
     assert error.sup[1] <= 1.3 * max(error.sup[0], measured)
+
+
+@skips
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_what_is_trained_is_what_the_network_computes(name, skip):
+    arch = FixedWidth(1, 5, 3, name, **skip)
+    target = ar.load_target("takagi", smoothness=0.75, dim=1)
+    fit = ar.train(arch, target, replicas=2, plan=[ar.Adam(steps=80)])
+    shorter = ar.train(arch, target, replicas=2, plan=[ar.Adam(steps=8)])
+    full = sample(arch, target, ar.MeanSquare(), None)
+    x, weights = full.points[-1].T, full.weights[-1, 0]
+    for network, loss in zip(fit.networks, fit.losses, strict=True):
+        theta = arch.theta_from_layers(network.layers)
+        assert weights @ (definition(arch, theta, x)[:, 0] - target(x)) ** 2 == pytest.approx(loss, rel=1e-9)
+        assert network.provenance["architecture"] == arch.to_spec()
+    assert np.all(fit.losses < shorter.losses)
 
 
 @skips
