@@ -9,11 +9,9 @@ import torch
 
 from approxrates import activations
 from approxrates.objectives import MeanSquare
-from approxrates.training import SOAP, Adam, Outcome, SelfScaledBFGS, stage_from_spec
+from approxrates.training import SOAP, Adam, SelfScaledBFGS, stage_from_spec
 from approxrates.training.base import Population, Watch
 from approxrates.training.ensemble import Ensemble, Layout
-from approxrates.training.linesearch import LineSearch, Verdict
-from approxrates.training.ssbfgs import _Descent
 
 LAYOUT = Layout(((4, 1), (4, 4), (4, 4), (1, 4)), activations.get("tanh"))
 
@@ -30,7 +28,9 @@ def run(stage, ensemble, theta):
     population = Population(theta.clone(), range(len(theta)))
     watch = Watch(population, range(len(theta)), stage.name, stage.steps, None)
     watch.record(theta, ensemble.value(theta), 0)
-    stage.run(ensemble, theta.clone(), watch)
+    descent = stage.begin(ensemble, theta.clone(), watch)
+    while descent.advance():
+        pass
     return population
 
 
@@ -102,109 +102,6 @@ def test_soap_of_a_shallow_network_is_adam():
     theta = layout.pack(np.random.default_rng(0).normal(size=(2, layout.n_params)))
     shared = {"steps": 30, "learning_rate": 1e-2, "beta1": 0.9, "beta2": 0.95}
     assert torch.equal(run(SOAP(**shared), ensemble, theta).theta, run(Adam(**shared), ensemble, theta).theta)
-
-
-class Quadratic:
-    """Stands in for an ensemble: ``f(t) = sum(h (t - c)^2) / 2`` with one row of ``h`` for each replica."""
-
-    layout = LAYOUT
-
-    def __init__(self, h, c):
-        self.h, self.c = h, c
-
-    def value_and_gradient(self, theta, gradient):
-        gradient.copy_(self.h * (theta - self.c))
-        return (self.h * (theta - self.c) ** 2).sum(1) / 2
-
-    def value(self, theta):
-        return (self.h * (theta - self.c) ** 2).sum(1) / 2
-
-    def subset(self, rows):
-        return Quadratic(self.h[rows], self.c[rows])
-
-
-def quadratic(n=3, size=32):
-    rng = np.random.default_rng(2)
-    return Quadratic(
-        torch.from_numpy(10 ** rng.uniform(-2, 2, (n, size))), torch.from_numpy(rng.normal(size=(n, size)))
-    )
-
-
-def test_self_scaled_bfgs_finds_the_minimum_of_a_quadratic():
-    bowl = quadratic()
-    people = run(SelfScaledBFGS(steps=400, tolerance=1e-9), bowl, torch.zeros_like(bowl.c))
-    assert torch.allclose(people.theta, bowl.c, atol=1e-6)
-    assert people.outcomes == [Outcome.CONVERGED] * 3
-
-
-def test_update_satisfies_the_secant_equation_and_is_the_textbook_formula():
-    bowl = quadratic()
-    watch = Watch(Population(torch.zeros_like(bowl.c), range(3)), range(3), "ssbfgs", 50, None)
-    descent = _Descent(SelfScaledBFGS(steps=50), bowl, torch.zeros_like(bowl.c), watch)
-    for _ in range(12):
-        before, gradient, matrix = descent.theta[0].clone(), descent.gradient[0].clone(), descent.inverse[0]
-        matrix = None if matrix is None else matrix.clone()
-        search = descent.searches[0]
-        length, slope = search.length, search.slope
-        descent._round()
-        s, y = descent.theta[0] - before, descent.gradient[0] - gradient
-        if not s.any():
-            continue
-        inverse = descent.inverse[0]
-        assert torch.allclose(inverse @ y, s, rtol=1e-8, atol=1e-12)
-        assert torch.allclose(descent.direction[0], -inverse @ descent.gradient[0], rtol=1e-7, atol=1e-10)
-        if matrix is not None:
-            sy = s @ y
-            tau = min(1.0, float(sy / (-slope * length**2)))
-            left = torch.eye(len(s)).double() - torch.outer(s, y) / sy
-            assert torch.allclose(
-                inverse, left @ (matrix / tau) @ left.T + torch.outer(s, s) / sy, rtol=1e-7, atol=1e-10
-            )
-
-
-def test_a_replica_that_cannot_improve_is_stalled_and_one_at_its_minimum_converged():
-    bowl = quadratic()
-    theta = bowl.c.clone()
-    theta[1] += 1.0
-    people = run(SelfScaledBFGS(steps=100, patience=3, progress=0.999999), bowl, theta)
-    assert people.outcomes[0] is Outcome.CONVERGED
-    assert people.outcomes[1] is Outcome.STALLED
-    assert people.steps[0] == 0
-
-
-@pytest.mark.parametrize("first", [1e-6, 1e-2, 1.0, 50.0, 1e6])
-@pytest.mark.parametrize(
-    "curve",
-    [
-        (lambda t: (t - 1) ** 2, lambda t: 2 * (t - 1)),
-        (lambda t: math.cosh(t - 3) if t < 600 else math.inf, lambda t: math.sinh(t - 3) if t < 600 else math.nan),
-        (lambda t: -math.sin(t) + 0.01 * t * t, lambda t: -math.cos(t) + 0.02 * t),
-    ],
-    ids=["parabola", "cosh", "waves"],
-)
-def test_line_search_ends_with_both_wolfe_conditions(curve, first):
-    f, slope = curve
-    search = LineSearch(f(0.0), slope(0.0), first)
-    for _ in range(40):
-        t = search.length
-        verdict = search.advance(f(t), slope(t))
-        if verdict is not Verdict.AGAIN:
-            break
-    assert verdict is Verdict.ACCEPT
-    assert f(t) <= f(0.0) + 1e-4 * t * slope(0.0)
-    assert slope(t) >= 0.9 * slope(0.0)
-
-
-def test_line_search_fails_uphill_and_settles_for_decrease_without_curvature():
-    uphill = LineSearch(0.0, -1.0, 1.0)
-    while (verdict := uphill.advance(1.0, 1.0)) is Verdict.AGAIN:
-        pass
-    assert verdict is Verdict.FAIL
-    endless = LineSearch(0.0, -1.0, 1.0)
-    while (verdict := endless.advance(-endless.length, -1.0)) is Verdict.AGAIN:
-        longest = endless.length
-    assert verdict is Verdict.ACCEPT
-    assert endless.length == longest > 1e6
 
 
 STAGES = [Adam(steps=3), SOAP(steps=4, learning_rate=(1e-2, 1e-3)), SelfScaledBFGS(steps=5, patience=7)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from enum import Enum
 
 _DECREASE = 1e-4
@@ -67,6 +68,20 @@ class LineSearch:
             return self._give_up()
         self.length = proposal
         return Verdict.AGAIN
+
+    def state(self) -> list[float]:
+        """Where the search stands, as plain numbers."""
+        bracket = [self._low, self._low_value, self._low_slope, self._high]
+        return [self.value, self.slope, self.length, *bracket, self._trials, self._last]
+
+    @classmethod
+    def resumed(cls, state: Sequence[float]) -> LineSearch:
+        """The search that had this state."""
+        value, slope, length, low, low_value, low_slope, high, trials, last = state
+        search = cls(value, slope, length)
+        search._low, search._low_value, search._low_slope, search._high = low, low_value, low_slope, high
+        search._trials, search._last = int(trials), bool(last)
+        return search
 
     def _extend(self, slope: float) -> float:
         """A longer step: to where the slope would vanish, but two to ten times as far, or into the bracket."""

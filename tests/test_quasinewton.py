@@ -1,0 +1,271 @@
+"""The quasi-Newton stages: their formulas against textbook ones, line search, stopping, interruption, both backends."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from approxrates import activations
+from approxrates.objectives import MeanSquare
+from approxrates.training import Outcome, SelfScaledBFGS
+from approxrates.training import quasinewton as loop
+from approxrates.training.base import Population, Watch
+from approxrates.training.ensemble import Ensemble, Layout
+from approxrates.training.linesearch import LineSearch, Verdict
+from approxrates.training.quasinewton import Moves
+from tests.passes import backends
+
+LAYOUT = Layout(((4, 1), (4, 4), (4, 4), (1, 4)), activations.get("tanh"))
+
+
+def problem(n=3, m=64, backend="reference"):
+    x = np.linspace(0, 1, m).reshape(1, 1, 1, m)
+    ensemble = Ensemble(LAYOUT, MeanSquare(), x, np.cos(5 * x), np.full_like(x, 1 / m), [0] * n, backend=backend)
+    return ensemble, LAYOUT.pack(np.random.default_rng(0).normal(size=(n, LAYOUT.n_params)) * 0.5)
+
+
+class Bowl:
+    """Stands in for an ensemble: ``f(t) = sum(h (t - c)^2) / 2`` with one row of ``h`` for each replica."""
+
+    layout = Layout(((2, 8), (4, 2), (2, 4)), activations.get("tanh"), bias=False)
+    device = torch.device("cpu")
+
+    def __init__(self, h, c, backend):
+        self.h, self.c, self.backend = h, c, backend
+
+    def __len__(self):
+        return len(self.h)
+
+    def value_and_gradient(self, theta, gradient):
+        gradient.copy_(self.h * (theta - self.c))
+        return self.value(theta)
+
+    def value(self, theta):
+        return (self.h * (theta - self.c) ** 2).sum(1) / 2
+
+    def subset(self, rows):
+        return Bowl(self.h[rows], self.c[rows], self.backend)
+
+
+def bowl(n=3, backend="reference"):
+    assert Bowl.layout.n_params == 32
+    rng = np.random.default_rng(2)
+    h, c = 10 ** rng.uniform(-2, 2, (n, 32)), rng.normal(size=(n, 32))
+    return Bowl(torch.from_numpy(h), torch.from_numpy(c), backend)
+
+
+def begun(stage, ensemble, theta):
+    population = Population(theta.clone(), range(len(theta)))
+    watch = Watch(population, range(len(theta)), stage.name, stage.steps, None)
+    watch.record(theta, ensemble.value(theta), 0)
+    return stage.begin(ensemble, theta.clone(), watch), population
+
+
+def run(stage, ensemble, theta):
+    descent, population = begun(stage, ensemble, theta)
+    while descent.advance():
+        pass
+    return population
+
+
+@backends
+def test_self_scaled_bfgs_finds_the_minimum_of_a_quadratic(backend):
+    quadratic = bowl(backend=backend)
+    people = run(SelfScaledBFGS(steps=400, tolerance=1e-9), quadratic, torch.zeros_like(quadratic.c))
+    assert torch.allclose(people.theta, quadratic.c, atol=1e-6)
+    assert people.outcomes == [Outcome.CONVERGED] * 3
+
+
+def updated(inverse, step, change, scaling):
+    """BFGS from the scaled inverse Hessian, Nocedal & Wright (6.17), written down with whole matrices."""
+    left = np.eye(len(step)) - np.outer(step, change) / (step @ change)
+    return left @ (inverse / scaling) @ left.T + np.outer(step, step) / (step @ change)
+
+
+def curvatures(n, backend):
+    return SelfScaledBFGS(steps=1).curvature(bowl(n, backend))
+
+
+@backends
+def test_factors_are_those_of_the_textbook_update(backend):
+    n, rng = 4, np.random.default_rng(5)
+    curvature, hessian = curvatures(n, backend), np.diag(10 ** rng.uniform(-1, 1, 32))
+    inverses, gradient = [None] * n, rng.normal(size=(n, 32))
+    direction, scalings = -gradient, []
+    for _ in range(30):
+        lengths = rng.uniform(0.1, 1.5, n)
+        step = lengths[:, None] * direction
+        after = gradient + step @ hessian
+        arrays = (torch.from_numpy(a.copy()) for a in (step, gradient, after))
+        found = curvature.turn(Moves(list(range(n)), lengths.tolist(), *arrays)).numpy()
+        for i in range(n):
+            s, y = step[i], after[i] - gradient[i]
+            if inverses[i] is None:
+                inverses[i], scaling = np.eye(32) * (s @ y) / (y @ y), 1.0
+            else:
+                scaling = min(1.0, (s @ y) / (s @ np.linalg.solve(inverses[i], s)))
+            inverses[i] = updated(inverses[i], s, y, scaling)
+            scalings.append(scaling)
+            mine = (curvature.factors[i] @ curvature.factors[i].T).numpy()
+            assert np.allclose(mine, inverses[i], rtol=1e-8, atol=1e-10 * np.abs(mine).max())
+            assert np.allclose(mine @ y, s, rtol=1e-8, atol=1e-10 * np.abs(s).max())
+            assert np.allclose(found[i], -mine @ after[i], rtol=1e-8, atol=1e-10 * np.abs(found[i]).max())
+        direction, gradient = found, after
+    assert min(scalings) < 0.9
+    assert max(scalings) == 1.0
+
+
+@backends
+def test_step_without_curvature_turns_the_direction_but_teaches_nothing(backend):
+    curvature, rng = curvatures(2, backend), np.random.default_rng(6)
+    step, before = (torch.from_numpy(rng.normal(size=(2, 32))) for _ in range(2))
+    after = before - step
+    assert torch.equal(curvature.turn(Moves([0, 1], [1.0, 1.0], step, before, after)), -after)
+    assert not curvature.knows(0)
+    curvature.turn(Moves([0], [1.0], step[:1], before[:1], before[:1] + 2 * step[:1]))
+    factor = curvature.factors[0].clone()
+    direction = curvature.turn(Moves([0], [1.0], step[:1], before[:1], after[:1]))
+    assert torch.equal(curvature.factors[0], factor)
+    assert torch.allclose(direction[0], -factor @ factor.T @ after[0], rtol=1e-10, atol=1e-12)
+    assert curvature.knows(0)
+    assert not curvature.knows(1)
+    curvature.forget(0)
+    assert not curvature.knows(0)
+
+
+@backends
+def test_backends_and_companions_give_the_same_directions(backend):
+    rng, n = np.random.default_rng(7), 5
+    step, before = (torch.from_numpy(rng.normal(size=(n, 32))) for _ in range(2))
+    after, lengths = before + step * torch.rand(n, 32, dtype=torch.float64), [0.5] * n
+    together, reference = curvatures(n, backend), curvatures(n, "reference")
+    for _ in range(3):
+        found = together.turn(Moves(list(range(n)), lengths, step, before, after))
+        expected = reference.turn(Moves(list(range(n)), lengths, step, before, after))
+        assert torch.allclose(found, expected, rtol=1e-11, atol=1e-13)
+    alone = curvatures(n, backend)
+    for i in (3, 1):
+        for _ in range(3):
+            one = alone.turn(Moves([i], [0.5], *(a[i : i + 1] for a in (step, before, after))))
+        assert torch.equal(one[0], found[i])
+
+
+@backends
+def test_replicas_do_not_depend_on_companions(backend):
+    ensemble, theta = problem(n=5, backend=backend)
+    stage = SelfScaledBFGS(steps=60, tolerance=2e-4, patience=20, progress=0.5)
+    whole = run(stage, ensemble, theta)
+    assert len(set(whole.steps)) > 1
+    for some in ([2], [4, 0], [3, 1, 2]):
+        part = run(stage, ensemble.subset(torch.tensor(some)), theta[some])
+        assert torch.equal(part.theta, whole.theta[some])
+        for name in ("steps", "outcomes", "curves"):
+            assert getattr(part, name) == [getattr(whole, name)[i] for i in some], name
+
+
+def through_a_file(state):
+    """A state as it comes back from a checkpoint: plain data by way of JSON, tensors copied."""
+    if isinstance(state, dict):
+        return {name: through_a_file(value) for name, value in state.items()}
+    return state.clone() if isinstance(state, torch.Tensor) else json.loads(json.dumps(state))
+
+
+@backends
+@pytest.mark.parametrize("rounds", [1, 7])
+def test_run_interrupted_after_every_stretch_gives_the_same_bits(monkeypatch, backend, rounds):
+    monkeypatch.setattr(loop, "_ROUNDS", rounds)
+    ensemble, theta = problem(n=3, backend=backend)
+    stage = SelfScaledBFGS(steps=40, tolerance=3e-4, patience=11, progress=0.3)
+    whole = run(stage, ensemble, theta)
+    descent, people = begun(stage, ensemble, theta)
+    stretches, searching = 0, 0
+    while descent.advance():
+        rows, state, kept = descent.watch.rows, through_a_file(descent.state()), through_a_file(people.state())
+        searching += any(one.search._trials for one in descent.replicas)
+        people = Population(torch.full_like(theta, math.nan), range(3))
+        people.restore(kept)
+        watch = Watch(people, rows, stage.name, stage.steps, None)
+        descent = stage.begin(ensemble.subset(torch.tensor(rows)), people.theta[rows], watch)
+        descent.restore(state)
+        stretches += 1
+    assert stretches > 40 // rounds
+    assert searching > 0
+    assert torch.equal(people.theta, whole.theta)
+    assert torch.equal(people.loss, whole.loss)
+    assert (people.steps, people.outcomes, people.curves) == (whole.steps, whole.outcomes, whole.curves)
+
+
+def test_state_before_the_first_stretch_is_a_state():
+    ensemble, theta = problem()
+    stage = SelfScaledBFGS(steps=5)
+    whole = run(stage, ensemble, theta)
+    first, people = begun(stage, ensemble, theta)
+    second = stage.begin(ensemble, torch.zeros_like(theta), first.watch)
+    second.restore(through_a_file(first.state()))
+    while second.advance():
+        pass
+    assert torch.equal(people.theta, whole.theta)
+
+
+def test_a_replica_that_cannot_improve_is_stalled_and_one_at_its_minimum_converged():
+    quadratic = bowl()
+    theta = quadratic.c.clone()
+    theta[1] += 1.0
+    people = run(SelfScaledBFGS(steps=100, patience=3, progress=0.999999), quadratic, theta)
+    assert people.outcomes[0] is Outcome.CONVERGED
+    assert people.outcomes[1] is Outcome.STALLED
+    assert people.steps[0] == 0
+
+
+def test_curves_are_kept_and_losses_fall_along_them():
+    ensemble, theta = problem()
+    people = run(SelfScaledBFGS(steps=100, tolerance=0.0), ensemble, theta)
+    for curve, loss in zip(people.curves, people.loss.tolist(), strict=True):
+        steps, losses = zip(*curve, strict=True)
+        assert list(steps) == [*range(0, 101, 5)]
+        assert list(losses) == sorted(losses, reverse=True)
+        assert losses[-1] == loss
+
+
+def test_memory_is_announced():
+    stage = SelfScaledBFGS(steps=1)
+    curvature = stage.curvature(problem(n=2)[0])
+    assert curvature.factors.nbytes / 2 <= stage.bytes_per_replica(LAYOUT, 64) <= 1.5 * curvature.factors.nbytes / 2
+
+
+@pytest.mark.parametrize("first", [1e-6, 1e-2, 1.0, 50.0, 1e6])
+@pytest.mark.parametrize(
+    "curve",
+    [
+        (lambda t: (t - 1) ** 2, lambda t: 2 * (t - 1)),
+        (lambda t: math.cosh(t - 3) if t < 600 else math.inf, lambda t: math.sinh(t - 3) if t < 600 else math.nan),
+        (lambda t: -math.sin(t) + 0.01 * t * t, lambda t: -math.cos(t) + 0.02 * t),
+    ],
+    ids=["parabola", "cosh", "waves"],
+)
+def test_line_search_ends_with_both_wolfe_conditions(curve, first):
+    f, slope = curve
+    search = LineSearch(f(0.0), slope(0.0), first)
+    for _ in range(40):
+        t = search.length
+        search = LineSearch.resumed(json.loads(json.dumps(search.state())))
+        verdict = search.advance(f(t), slope(t))
+        if verdict is not Verdict.AGAIN:
+            break
+    assert verdict is Verdict.ACCEPT
+    assert f(t) <= f(0.0) + 1e-4 * t * slope(0.0)
+    assert slope(t) >= 0.9 * slope(0.0)
+
+
+def test_line_search_fails_uphill_and_settles_for_decrease_without_curvature():
+    uphill = LineSearch(0.0, -1.0, 1.0)
+    while (verdict := uphill.advance(1.0, 1.0)) is Verdict.AGAIN:
+        pass
+    assert verdict is Verdict.FAIL
+    endless = LineSearch(0.0, -1.0, 1.0)
+    while (verdict := endless.advance(-endless.length, -1.0)) is Verdict.AGAIN:
+        longest = endless.length
+    assert verdict is Verdict.ACCEPT
+    assert endless.length == longest > 1e6
