@@ -77,17 +77,17 @@ def _points_of(spec: Mapping[str, Any]) -> int:
 def seconds_of(spec: Mapping[str, Any]) -> float:
     """Rough CPU seconds of one run: steps x parameters x points, with the dense matrices of second-order stages.
 
-    The constants are those of a current core in pure torch, float64; they are good to a factor of three. Plans are
-    made with them, nothing is decided by them but the order of work.
+    The constants are those of a current core with compiled loops, float32; they are good to a factor of three, and plain
+    torch takes three times as long. Plans are made with them, nothing is decided by them but the order of work.
     """
     if _made(spec) is not None:
         dim = int(spec["target"].get("dim", 1))
         return MEASURING_SECONDS * (1 if dim == 1 else 8) + _making_seconds(spec, dim) * n_params_of(spec)
     size, points, depth = n_params_of(spec), _points_of(spec), int(spec["architecture"].get("depth", 1))
-    gradient = 1.2e-9 * size * points + 1.5e-6 * depth
+    gradient = 4e-10 * size * points + 1.5e-6 * depth
     seconds = MEASURING_SECONDS * (1 if int(spec["architecture"]["dim"]) == 1 else 8)
     for stage in spec["training"]["plan"]:
-        extra = {"adam": 1e-8 * size, "soap": 4e-8 * size}.get(
+        extra = {"adam": 5e-9 * size, "soap": 6e-8 * size}.get(
             stage["stage"], 1e-8 * size**2 if stage["stage"] in DENSE_STAGES else 0.0
         )
         seconds += int(stage.get("steps", 0)) * (gradient + extra)
