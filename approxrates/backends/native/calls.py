@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,15 @@ from approxrates.backends.base import CompiledSteps, Problem
 from approxrates.backends.layout import Layout
 from approxrates.backends.native import passes, updates
 from approxrates.backends.native.kinds import kinds_of, power_of
+from approxrates.backends.native.stale import drop_stale
 
 _CACHE_BYTES = 400_000
 """Activations of a block of points shall take no more than this, a part of the second-level cache."""
 
 Array = NDArray[Any]
+
+# Once, before the first call: only then is compiled code looked for on disk.
+drop_stale(Path(passes.outputs.stats.cache_path), Path(__file__).parent)
 
 
 class NativePasses(CompiledSteps):
