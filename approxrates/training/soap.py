@@ -124,12 +124,15 @@ class SOAPRule(AdamRule):
 
 
 def _bordered(matrix: Tensor, size: int) -> Tensor:
-    """The matrices made finite, with ones on the diagonal of the padding so that it keeps apart from the rest.
+    """The matrices made finite, with large numbers on the diagonal of the padding so that it keeps apart from the rest.
 
-    One matrix that is not finite would stop the factorisation of the whole batch.
+    They exceed every eigenvalue, so that the eigenvectors of the padding come last and compiled steps can leave them
+    out. One matrix that is not finite would stop the factorisation of the whole batch.
     """
     sound = _finite(matrix)
-    sound.diagonal(dim1=1, dim2=2)[:, size:] = 1.0
+    diagonal = sound.diagonal(dim1=1, dim2=2)
+    bound = 1.0 + 2.0 * size * diagonal.amax(1, keepdim=True)
+    diagonal[:, size:] = bound.clamp_max(torch.finfo(matrix.dtype).max)
     return sound
 
 
