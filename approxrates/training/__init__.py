@@ -3,6 +3,7 @@
 from approxrates.training.adam import Adam
 from approxrates.training.base import Outcome, Progress, Stage
 from approxrates.training.fit import fit_members, train
+from approxrates.training.lbfgs import LBFGS
 from approxrates.training.plans import resolve_plan, stage_from_spec
 from approxrates.training.points import n_samples
 from approxrates.training.result import Fit
@@ -10,6 +11,7 @@ from approxrates.training.soap import SOAP
 from approxrates.training.ssbfgs import SelfScaledBFGS
 
 __all__ = [
+    "LBFGS",
     "SOAP",
     "Adam",
     "Fit",

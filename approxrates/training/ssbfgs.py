@@ -18,10 +18,7 @@ from torch import Tensor
 from approxrates.backends import Layout
 from approxrates.training.base import State
 from approxrates.training.ensemble import Ensemble
-from approxrates.training.quasinewton import Curvature, Moves, QuasiNewton
-
-_LEAST_CURVATURE = 1e-14
-"""Of the curvature expected along a step, what must have been found for it to be learnt from."""
+from approxrates.training.quasinewton import LEAST_CURVATURE, Curvature, Moves, QuasiNewton
 
 _LANES = 8
 """Rows of the factors are padded to multiples of this many numbers, so that each begins at a multiple of 64 bytes."""
@@ -128,7 +125,7 @@ class DenseFactors(Curvature):
         product, curvature = float(torch.dot(step, change)), float(torch.dot(change, change))
         known = image if self.known[slot] else before
         energy = float(torch.dot(known, known))
-        if not (product > _LEAST_CURVATURE * length * energy and curvature > 0.0):
+        if not (product > LEAST_CURVATURE * length * energy and curvature > 0.0):
             if self.known[slot]:
                 image.copy_(torch.mv(factor.T, after))
                 torch.neg(torch.mv(factor, image), out=direction)

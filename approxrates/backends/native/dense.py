@@ -1,7 +1,8 @@
-"""Updates of dense inverse Hessians kept as products ``J J'``, one replica after the other, nothing allocated.
+"""Directions of the quasi-Newton methods, one replica after the other, nothing allocated.
 
-A step takes two passes over the factor, each row by row from front to back, since the factors of many replicas fall out
-of the second-level cache and memory is fastest read in order.
+Dense inverse Hessians are kept as products ``J J'``. A step takes two passes over the factor, each row by row from
+front to back, since the factors of many replicas fall out of the second-level cache and memory is fastest read in
+order.
 """
 
 from __future__ import annotations
@@ -114,3 +115,62 @@ def turn(factors, images, known, slots, lengths, steps, before, after, direction
         known[i] = _turn_one(
             factors[i], images[i], known[i], lengths[k], steps[k], before[k], after[k], directions[k], along
         )
+
+
+@reducing
+def _learn_pair(step, change, product, count, s, before, after, n):
+    """Put one step into the ring of a replica; how many it has learnt."""
+    zero = s.dtype.type(0.0)
+    sy = ss = yy = zero
+    for j in range(n):
+        y = after[j] - before[j]
+        sy += s[j] * y
+        ss += s[j] * s[j]
+        yy += y * y
+    if not sy > LEAST_CURVATURE * math.sqrt(ss * yy):
+        return count
+    k = count % step.shape[0]
+    product[k] = sy
+    for j in range(n):
+        step[k, j] = s[j]
+        change[k, j] = after[j] - before[j]
+    return count + 1
+
+
+@reducing
+def _two_loops(step, change, product, count, after, direction, shares, n):
+    """``direction = -H g`` from the pairs remembered, the newest taken off first."""
+    depth = step.shape[0]
+    for j in range(n):
+        direction[j] = -after[j]
+    oldest = max(0, count - depth)
+    for pair in range(count - 1, oldest - 1, -1):
+        k = pair % depth
+        shares[k] = _dot(step[k], direction, n) / product[k]
+        for j in range(n):
+            direction[j] -= shares[k] * change[k, j]
+    if count:
+        k = (count - 1) % depth
+        scale = product[k] / _dot(change[k], change[k], n)
+        for j in range(n):
+            direction[j] *= scale
+    for pair in range(oldest, count):
+        k = pair % depth
+        share = shares[k] - _dot(change[k], direction, n) / product[k]
+        for j in range(n):
+            direction[j] += share * step[k, j]
+
+
+@reducing
+def turn_by_pairs(steps, changes, products, counts, slots, moved, before, after, directions, shares):
+    """Learn one step of each of some replicas, and write their next directions.
+
+    ``steps`` and ``changes`` ``[n, history, stride]`` and ``products [n, history]``: rings of all replicas; ``counts
+    [n]``: steps learnt; ``slots [k]``: which replicas have stepped; ``moved``, gradients ``before`` and ``after``, and
+    ``directions`` ``[k, stride]``; ``shares [history]``: scratch.
+    """
+    n = moved.shape[1]
+    for k in range(slots.shape[0]):
+        i = slots[k]
+        counts[i] = _learn_pair(steps[i], changes[i], products[i], counts[i], moved[k], before[k], after[k], n)
+        _two_loops(steps[i], changes[i], products[i], counts[i], after[k], directions[k], shares, n)
