@@ -4,6 +4,7 @@ from approxrates.training.adam import Adam
 from approxrates.training.base import Outcome, Progress, Stage
 from approxrates.training.fit import fit_members, train
 from approxrates.training.lbfgs import LBFGS
+from approxrates.training.levenberg_marquardt import LevenbergMarquardt
 from approxrates.training.plans import resolve_plan, stage_from_spec
 from approxrates.training.points import n_samples
 from approxrates.training.result import Fit
@@ -15,6 +16,7 @@ __all__ = [
     "SOAP",
     "Adam",
     "Fit",
+    "LevenbergMarquardt",
     "Outcome",
     "Progress",
     "SelfScaledBFGS",

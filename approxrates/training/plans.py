@@ -13,6 +13,7 @@ from approxrates.target import Target
 from approxrates.training.adam import Adam
 from approxrates.training.base import Stage
 from approxrates.training.lbfgs import LBFGS
+from approxrates.training.levenberg_marquardt import LevenbergMarquardt
 from approxrates.training.points import is_smooth
 from approxrates.training.soap import SOAP
 from approxrates.training.ssbfgs import SelfScaledBFGS
@@ -20,7 +21,7 @@ from approxrates.training.ssbfgs import SelfScaledBFGS
 Architecture = FixedWidth | FixedDepth
 Plan = tuple[Stage, ...]
 
-STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in (Adam, SOAP, SelfScaledBFGS, LBFGS)}
+STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in (Adam, SOAP, SelfScaledBFGS, LBFGS, LevenbergMarquardt)}
 
 _MOST_DENSE_PARAMS = 1600
 _MOST_STEPS = 6000
