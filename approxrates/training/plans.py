@@ -21,7 +21,9 @@ from approxrates.training.ssbfgs import SelfScaledBFGS
 Architecture = FixedWidth | FixedDepth
 Plan = tuple[Stage, ...]
 
-STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in (Adam, SOAP, SelfScaledBFGS, LBFGS, LevenbergMarquardt)}
+STAGES: dict[str, type[Stage]] = {
+    stage.name: stage for stage in (Adam, SOAP, SelfScaledBFGS, LBFGS, LevenbergMarquardt)
+}
 
 _MOST_DENSE_PARAMS = 1600
 _MOST_STEPS = 6000
