@@ -132,7 +132,7 @@ def spread(values, form=".1e"):
 
 def time_to_error(folder, table):
     """Errors reached after so many seconds."""
-    marks = {"rmse_half_second": "0.5 s", "rmse_1_second": "1 s", "rmse_2_seconds": "2 s", "rmse_4_seconds": "4 s"}
+    marks = {"rmse_half_second": "0.5 s", "rmse_1_second": "1 s", "rmse_2_seconds": "2 s", "rmse_3_seconds": "3 s"}
     rows = []
     for name, part in table.groupby("optimiser", sort=False):
         if part["status"].iloc[0] != "ok":
