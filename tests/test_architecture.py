@@ -119,7 +119,7 @@ def test_spec_is_canonical():
     ("changes", "message"),
     [
         ({"kind": "fixed_size"}, "kind must be one of fixed_width, fixed_depth. Got 'fixed_size'"),
-        ({"widht": 8}, "has the keys kind, dim, width, depth, activation, n_outputs, bias, injection, residual, exponent. Got 'widht'"),
+        ({"widht": 8}, "activation, n_outputs, bias, injection, residual, exponent. Got 'widht'"),
         ({"depth": None}, "Missing: depth"),
         ({"activation": "rleu"}, "activation must be one of relu"),
     ],
