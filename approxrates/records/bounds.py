@@ -191,11 +191,16 @@ def _by_bits(row: Row, tree: Tree) -> Bound | None:
 
 
 def _by_real_weights(row: Row, tree: Tree) -> Bound | None:
-    """By the architecture: a dense network of the row's width and depth contains every narrower one."""
+    """By the architecture: a dense network of the row's width and depth contains every narrower one.
+
+    Skip connections count as the units that carry them: ``x``, and the second term of each residual sum.
+    """
     width, depth, shape = _whole(row.get("width")), _whole(row.get("depth")), unit_shape(str(row.get("activation")))
     if not width or not depth or shape is None or row.get("method") == "reference":
         return None
-    return real_weights_bound(tree, (width,) * depth, *shape)
+    skips, (breakpoints, degree) = str(row.get("architecture_options") or ""), shape
+    carried = width * ("residual" in skips) + tree.dim * ("injection" in skips)
+    return real_weights_bound(tree, (width + carried,) * depth, breakpoints, max(degree, 1) if carried else degree)
 
 
 @functools.cache
