@@ -98,7 +98,7 @@ def default_plan(arch: Architecture, target: Target, start: str) -> Plan:
     activation, n_params = activations.get(arch.activation), arch.n_params
     rate = learning_rate(arch, start)
     if is_smooth(target) and is_smooth_activation(activation) and n_params <= _MOST_DENSE_PARAMS:
-        return (SOAP(steps=300, learning_rate=rate), SelfScaledBFGS(steps=min(800, 400 + 2 * n_params)))
+        return (SOAP(steps=300, learning_rate=rate), SelfScaledBFGS(steps=2000 + 2 * n_params))
     return (SOAP(steps=min(_MOST_STEPS, 1000 + n_params), learning_rate=rate),)
 
 
