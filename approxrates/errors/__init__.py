@@ -16,6 +16,7 @@ from approxrates.errors.exact import exact_error
 from approxrates.errors.grid import make_grid, search_grid
 from approxrates.errors.models import can_be_enclosed, shape_of
 from approxrates.errors.quadrature import Rule, piece_rule, root_mean_square, shared_rule
+from approxrates.errors.screening import errors_at, exact_errors_at, known_values
 from approxrates.errors.search import Enclosed, default_budget, enclose_networks
 from approxrates.network import Network
 from approxrates.target import Target
@@ -26,6 +27,8 @@ Function = Network | Approximant
 
 _TOLERANCE = 4e-4
 """Relative width of the sup enclosure from break-points, however large ``gap`` is: ``lower`` is at least .9995 sup."""
+_UNSEEN = 1e-6
+"""Share of the sup error that rounding may leave open, for targets of less than C^2, before it is bounded sharply."""
 _BATCH = 32
 _OPEN = 6_000_000
 """Budgets of the networks that are searched at once, together: what their open cells take stays below 300 MB."""
@@ -117,7 +120,7 @@ def approximation_errors(
                 exact_error(network, target, gap, budget, certify=certify) if finite else _infinite(network, target.dim)
             )
             continue
-        pieces = _pieces(network) if by_pieces else None
+        pieces = _pieces(network, quick=not _by_pieces(target)) if by_pieces else None
         if not _is_finite(network) or (pieces is not None and not np.all(np.isfinite(pieces.values))):
             results[i] = _infinite(network, target.dim)
         elif pieces is not None:
@@ -131,10 +134,17 @@ def approximation_errors(
     for members in shapes.values():
         results |= _searched({i: networks[i] for i in members}, target, gap, budget)
     shared = _shared_rule(target) if bent and not _by_pieces(target) else None
-    for chunk in _chunks({i: start_level([pieces], max(2, target.base)) for i, pieces in bent.items()}):
-        found = enclose([bent[i] for i in chunk], target, min(gap, _TOLERANCE), budget)
-        for i, bracket in zip(chunk, found, strict=True):
-            results[i] = _by_break_points(bent[i], bracket, target, gap, budget, shared)
+    while bent:
+        again: dict[int, Pieces] = {}
+        for chunk in _chunks({i: start_level([pieces], max(2, target.base)) for i, pieces in bent.items()}):
+            found = enclose([bent[i] for i in chunk], target, min(gap, _TOLERANCE), budget)
+            for i, bracket in zip(chunk, found, strict=True):
+                results[i] = _by_break_points(bent[i], bracket, target, gap, budget, shared)
+                if bent[i].is_quick and not bent[i].rounding <= _UNSEEN * min(1.0, 20.0 * gap) * bracket.lower:
+                    sharp = _pieces(networks[i], quick=False)
+                    assert sharp is not None, "its break-points could be followed"
+                    again[i] = sharp
+        bent = again
     return [results[i] for i in range(len(networks))]
 
 
@@ -177,11 +187,11 @@ def _is_finite(network: Function) -> bool:
     return isinstance(network, Approximant) or all(np.all(np.isfinite(layer.parameters())) for layer in network.layers)
 
 
-def _pieces(network: Function) -> Pieces | None:
+def _pieces(network: Function, *, quick: bool) -> Pieces | None:
     """A function in d = 1 by its linear pieces, if it has such and they can be followed."""
     if isinstance(network, Approximant):
         return None if network.linear_pieces is None else pieces_of_linear(*network.linear_pieces)
-    return pieces_of(network) if network.is_piecewise_linear and _is_finite(network) else None
+    return pieces_of(network, quick=quick) if network.is_piecewise_linear and _is_finite(network) else None
 
 
 def _infinite(network: Function, dim: int) -> ApproximationError:
@@ -206,12 +216,14 @@ def _on_grid(networks: list[Function], target: Target, budget: int | None) -> li
     rule, values = _shared_rule(target)
     results = []
     for network, found in zip(networks, search_grid(networks, target, grid), strict=True):
-        error = np.abs(values - values_of(network, rule.points))
-        error = np.where(np.isnan(error), math.inf, error)
+        # A rule by samples is good to 1 %; the others deserve all digits.
+        measure = errors_at if rule.is_sampled else exact_errors_at
+        error = measure(network, rule.points, values)
         lower, upper, where = found.lower, found.upper, found.where
         k = int(error.argmax())
-        if error[k] > lower:
-            lower, where = float(error[k]), tuple(map(float, rule.points[k]))
+        largest = float(exact_errors_at(network, rule.points[k : k + 1], values[k : k + 1])[0])
+        if largest > lower:
+            lower, where = largest, tuple(map(float, rule.points[k]))
         l2, l2_error = rule.norm(error)
         spent = found.n_evaluations + len(values)
         results.append(ApproximationError((lower, max(lower, upper)), False, l2, where, "grid", None, spent, l2_error))
@@ -249,7 +261,7 @@ def _by_pieces(target: Target) -> bool:
 def _shared_rule(target: Target) -> tuple[Rule, Array]:
     """Nodes and target values that serve every network."""
     rule = shared_rule(target.dim, target.regularity.smoothness)
-    return rule, target(rule.points)
+    return rule, known_values(target, rule.points, f"rule {len(rule.points)}")
 
 
 def _by_break_points(

@@ -76,12 +76,14 @@ class Pieces:
         rounding: Proven bound on the distance of these values (and of what lies between) to the exact
             network.
         count: Number of linear pieces, neighbours of equal slope counted as one.
+        is_quick: Whether a sharper bound can be had for more time.
     """
 
     t: Array
     values: Array
     rounding: float
     count: int
+    is_quick: bool = False
 
     def __call__(self, x: Array) -> Array:
         """Values at points of [0, 1], shape of ``x``."""

@@ -27,6 +27,7 @@ _BEAM, _BEAM_SHARE = (
     8,
 )  # parts of a network followed down at once: so many, or one in so many cells of the first level
 _BUDGET, _PER_CELL = 200_000, 128  # target evaluations where no budget is given: in all, or per cell of the first level
+_SETTLED = 0.1  # share of the tolerance below which what a part may still gain is not followed down
 _LOCAL = 0.25  # share of the common gap below which half of the cells must be for their own gaps to be used
 _INFLATED = 1.0 + 2.0**-20  # covers what is of higher order in u
 _CHILDREN = 8  # parts that a cell is cut into in later steps, at most
@@ -185,7 +186,8 @@ class _Search:
         """Raise the lower ends: follow the most promising parts of each network to the finest level.
 
         On rough targets nothing can be dropped on the coarse levels until a point near the maximum is known, and a
-        search level by level would spend its budget before it comes to one.
+        search level by level would spend its budget before it comes to one. A part is left where its gap is a small
+        share of the tolerance: finer points of it would gain nothing that is asked for.
         """
         level, beam = self.level, max(_BEAM, self.base**self.level // _BEAM_SHARE)
         while self.level < self.finest and not self.is_smooth:
@@ -193,6 +195,10 @@ class _Search:
             order = np.lexsort((-bounds, parts.owner))
             first = np.searchsorted(parts.owner[order], parts.owner[order])
             parts = parts.take(order[np.arange(len(order)) - first < beam])
+            if self.target.interpolation_gap is not None:
+                parts = parts.take(parts.gap > _SETTLED * self.tolerance * self.lower[parts.owner])
+            if not len(parts.owner):
+                break
             parts = self._refine(parts, self.level + self._stride(2))
             bounds = self._bounds(parts)
         self.level = level

@@ -31,15 +31,19 @@ _STRAIGHT = 2.0**-44
 """A bend is counted as one if the mesh value is off the chord by more than this share of the largest value."""
 
 
-def pieces_of(network: Network) -> Pieces | None:
+def pieces_of(network: Network, *, quick: bool = False) -> Pieces | None:
     """The network as a piecewise-linear function; None if it overflows or has too many break-points to follow.
 
     Args:
         network: Piecewise linear, ``dim == 1``, one output.
+        quick: Whether a rough bound on the rounding will do.
     """
     mesh = _mesh(network)
     if mesh is None:
         return None
+    if quick:
+        values, rounding = values_and_rounding(network, mesh, sharp=False, quick=True)
+        return Pieces(mesh, values, rounding, _count(mesh, values), is_quick=True)
     work = _work(network) * len(mesh) if network.activations <= EXACT_ON_FLOATS else math.inf
     values, rounding = values_and_rounding(network, mesh, sharp=work <= _COMPENSATED_WORK)
     if work <= _COMPENSATED_WORK and not math.isfinite(rounding):  # the halves of huge numbers overflow

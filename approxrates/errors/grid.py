@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from approxrates.approximant import Approximant
 from approxrates.errors.base import Array, equidistributed, values_of
+from approxrates.errors.screening import errors_at, exact_errors_at, known_values
 from approxrates.network import Network
 from approxrates.sampling import badic_grid
 from approxrates.target import Target
@@ -69,7 +70,7 @@ def make_grid(target: Target, n_params: int, budget: int | None) -> Grid:
         return Grid(points, target(points), wanted ** (-1.0 / dim))
     level = max(1, math.floor(math.log(max(per_axis, 2.0)) / math.log(base) + 1e-9))
     points = badic_grid(level, base=base, dim=dim)
-    return Grid(points, target(points), float(base) ** -level)
+    return Grid(points, known_values(target, points, f"grid {base} {level}"), float(base) ** -level)
 
 
 def _corners(dim: int, most: int) -> Array:
@@ -87,9 +88,10 @@ def search_grid(networks: Sequence[Network | Approximant], target: Target, grid:
     best = np.empty((len(networks), n_candidates))
     below = np.zeros(len(networks))
     for i, network in enumerate(networks):
-        error = _finite(np.abs(grid.values - values_of(network, grid.points)))
+        error = errors_at(network, grid.points, grid.values)
         chosen, below[i] = _candidates(error, grid, n_candidates)
-        best_x[i], best[i] = grid.points[chosen], error[chosen]
+        best_x[i] = grid.points[chosen]
+        best[i] = exact_errors_at(network, best_x[i], grid.values[chosen])
     first, last, spent = best.copy(), best.copy(), len(grid.points)
     offsets, radius = _offsets(target.dim, target.base), grid.spacing
     for _ in range(_ROUNDS.get(target.dim, 2)):

@@ -53,6 +53,11 @@ class Rule:
     check_weights: Array
     n_cells: int
 
+    @property
+    def is_sampled(self) -> bool:
+        """Whether it is a mean over samples, not a Gauss rule."""
+        return not len(self.check_weights)
+
     def norm(self, values: Array, p: float = 2.0, rounding: float = 0.0) -> tuple[float, float]:
         """The L^p norm of a function, and an estimate of its absolute error.
 
