@@ -13,7 +13,7 @@ import pytest
 import approxrates as ar
 from approxrates.records import records_from_table
 from approxrates.report import write_gallery, write_report
-from approxrates.report.assets import FIGURES, inline_svg
+from approxrates.report.assets import FIGURES, draw_figures, inline_svg, write_tables
 from approxrates.report.findings import percent, summary_lines, target_findings, without_paths
 
 SIZES = (40, 80, 160, 320, 640, 1280)
@@ -107,8 +107,7 @@ def test_all_files_are_written(folder):
     assert names == {
         "report.html",
         "README.md",
-        "rates.csv",
-        "runs.csv",
+        *("rates.csv", "gaps.csv", "split.csv", "runs.csv"),
         *(f"figures/{f}.{s}" for f in figures for s in ("svg", "pdf", "csv")),
     }
 
@@ -423,3 +422,47 @@ def test_the_command_to_regenerate_holds_the_overrides(tmp_path):
         "approxrates run study.toml --set 'constructions.n_params=[23, 47, 95, 191]'"
         in (tmp_path / "README.md").read_text()
     )
+
+
+def both_starts():
+    """One family from both starts, with everything that gaps and parts are made of."""
+    rows = table().query("activation == 'relu' and smoothness < 1").to_dict("records")
+    built = [
+        r | {"start": "constructive", "error_sup": r["error_sup"] / 2, "error_l2": r["error_l2"] / 2} for r in rows
+    ]
+    stored = {"sup_at_points": ("error_sup", 0.9), "rms_at_points": ("error_l2", 0.9)}
+    stored |= {"float_floor_sup": ("error_sup", 1e-6), "float_floor": ("error_l2", 1e-6)}
+    before = {"start_error_sup": ("error_sup", 3.0), "start_error_l2": ("error_l2", 3.0)}
+    rows = [r | {c: r[of] * k for c, (of, k) in stored.items()} for r in rows + built]
+    return pd.DataFrame(
+        [r | ({c: r[of] * k for c, (of, k) in before.items()} if r["start"] != "random" else {}) for r in rows]
+    )
+
+
+def test_gaps_and_parts_are_drawn_written_and_told(tmp_path, monkeypatch):
+    records, saved = records_from_table(both_starts(), name="both starts"), []
+    monkeypatch.setattr("approxrates.report.assets.save_figure", lambda ax, path: saved.append((path.name, ax)))
+    drawn = {figure.name for figure in draw_figures(records, tmp_path)}
+    assert {"gaps", "gaps-l2", "error-split", "error-split-l2"} <= drawn <= set(FIGURES)
+    assert {name for name, _ in saved} == drawn
+    assert not {"gaps", "error-split"} & {f.name for f in draw_figures(records_from_table(bare()), tmp_path)}
+    write_tables(records, tmp_path)
+    written = pd.read_csv(tmp_path / "gaps.csv")
+    assert written.optimisation_gap.to_numpy() == pytest.approx(records.gaps().optimisation_gap.to_numpy())
+    assert len(pd.read_csv(tmp_path / "split.csv")) == len(records.split()) == 2 * 2 * len(SIZES)
+    text = "\n".join([*summary_lines(records), *(line for _, lines in target_findings(records) for line in lines)])
+    assert "Optimisation gap: at the largest size random starts err 2.00 times as much" in text
+    assert (
+        "Training improves its constructive start at the largest size, beyond chance (95 %), in 1 of 1 family." in text
+    )
+    assert "relu: optimisation gap (random over constructive start) 2.00 [2.00, 2.00] at W = 40 and 2.00" in text
+    assert "relu, constructive start: of the sup error at W = 1,280, " in text
+    assert "under 1 % floating point; best known" in text
+
+
+def test_tables_by_size_of_an_earlier_report_go_with_the_training(tmp_path):
+    write_tables(records_from_table(both_starts(), name="a"), tmp_path)
+    built = both_starts().assign(method="construct", construction="interpolation", start=None)
+    write_tables(records_from_table(built, name="a"), tmp_path)
+    assert not (tmp_path / "gaps.csv").exists()
+    assert not (tmp_path / "split.csv").exists()

@@ -31,11 +31,12 @@ def run(
     set_: SetOption = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failed run.")] = False,
+    curves: Annotated[bool, typer.Option("--curves", help="Keep the loss curve of every replica.")] = False,
     report: Annotated[bool, typer.Option(help="Write tables, figures and report.html at the end.")] = True,
 ) -> None:
     """Run a study, or the rest of it, and write its report. Safe to kill at any moment."""
     study_, folder = loaded(study, set_)
-    records = study_.run(out or folder, workers=workers, retry_failed=retry_failed, fail_fast=fail_fast)
+    records = study_.run(out or folder, workers=workers, retry_failed=retry_failed, fail_fast=fail_fast, curves=curves)
     if report:
         finish(records, out or folder)
     else:

@@ -3,6 +3,7 @@
 from approxrates.plots.channel_layout import plot_channel_layout
 from approxrates.plots.comparison import plot_comparison
 from approxrates.plots.error_map import plot_error_map
+from approxrates.plots.error_split import plot_error_split
 from approxrates.plots.families import (
     brief,
     by_target,
@@ -12,6 +13,7 @@ from approxrates.plots.families import (
     target_name,
     target_options,
 )
+from approxrates.plots.gap_curves import plot_gaps
 from approxrates.plots.jumps import draw_jumps
 from approxrates.plots.lower_curves import plot_sandwich, sandwich_runs
 from approxrates.plots.phase_diagram import is_easy, plot_phase_diagram
@@ -21,6 +23,7 @@ from approxrates.plots.saving import drawn_numbers, save_figure
 from approxrates.plots.smoothness import plot_structure_function
 from approxrates.plots.tables import HEADINGS, rates_cells, rates_table_latex, rates_table_markdown
 from approxrates.plots.target_curves import plot_targets
+from approxrates.plots.training_curves import plot_training_curves
 
 __all__ = [
     "HEADINGS",
@@ -34,12 +37,15 @@ __all__ = [
     "plot_channel_layout",
     "plot_comparison",
     "plot_error_map",
+    "plot_error_split",
+    "plot_gaps",
     "plot_phase_diagram",
     "plot_precision",
     "plot_rates",
     "plot_sandwich",
     "plot_structure_function",
     "plot_targets",
+    "plot_training_curves",
     "precision_families",
     "rates_cells",
     "rates_table_latex",

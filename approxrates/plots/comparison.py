@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, NullFormatter, NullLocator
 
 from approxrates.plots.families import brief, law_name, readable
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import OKABE_ITO, check_arguments, new_figure, styled
+from approxrates.plots.ticks import plain_log_ticks
 from approxrates.records import CONTRAST_COLUMNS, Records
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def plot_comparison(records: Records, column: str = "activation", ax: Axes | Non
         if ratio_ax is not None:
             ratio_ax.set_xscale("log")
             _forest(ratio_ax, lines, ("error_ratio", "ratio_low", "ratio_high"), 1.0)
-            _plain_log_ticks(ratio_ax)
+            plain_log_ticks(ratio_ax.xaxis)
             ratio_ax.set_xlabel("ratio of errors  E₁ / E₂  at matched W")
             ratio_ax.set_yticks([])
     attach_numbers(ax, [dict(row) for _, row in lines if row is not None])
@@ -156,29 +156,3 @@ def _forest(
     for i, (_, row) in enumerate(lines):
         if row is not None:
             ax.axhline(-i, color="#EEEEEE", lw=0.5, zorder=0)
-
-
-def _plain_log_ticks(ax: Axes) -> None:
-    """A few ticks written as plain numbers on a logarithmic axis, whatever its span."""
-    low, high = ax.get_xlim()
-    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-    ticks: list[float] = []
-    for steps in (
-        (1, 1.1, 1.2, 1.3, 1.5, 2, 3, 4, 5, 6, 7, 8, 9),
-        (1, 1.2, 1.5, 2, 3, 5, 7),
-        (1, 1.2, 1.5, 2, 3, 5),
-        (1, 1.5, 2, 5),
-        (1, 2, 5),
-        (1, 3),
-        (1,),
-    ):
-        ticks = [t for k in decades for s in steps if low <= (t := float(f"{s}e{k}")) <= high]
-        gaps = np.diff(np.log(ticks))
-        if len(ticks) <= 6 and (len(gaps) == 0 or gaps.min() >= math.log(high / low) / 9):
-            break
-    ticks = ticks[:: math.ceil(len(ticks) / 5)] if math.log10(high / low) > 4 else ticks
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
-    ax.xaxis.set_minor_locator(NullLocator())
-    plain = low >= 1e-3 and high < 1e4
-    ax.xaxis.set_major_formatter((lambda value, _: f"{value:g}") if plain else LogFormatterSciNotation())
-    ax.xaxis.set_minor_formatter(NullFormatter())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,11 @@ from approxrates.rates import compare_rates
 from approxrates.records.bounds import BOUND_COLUMNS, check_rows
 from approxrates.records.certificates import certified_rows
 from approxrates.records.curves import FamilyCurve
+from approxrates.records.gaps import GAP_COLUMNS, gap_rows
 from approxrates.records.gathering import family_curves
 from approxrates.records.names import varying
 from approxrates.records.rows import FRAME_COLUMNS, flat, regularity_of
+from approxrates.records.split import SPLIT_COLUMNS, split_rows
 from approxrates.records.tablerows import table_row
 from approxrates.regularity import Regularity
 
@@ -145,6 +147,60 @@ class Records:
                 if contrast is not None:
                     contrasts.append({c: a.key.get(c) for c in shown} | contrast)
         return pd.DataFrame(contrasts, columns=[*shown, *CONTRAST_COLUMNS])
+
+    def gaps(self, norm: str | None = None) -> pd.DataFrame:
+        """Trained and achievable errors, size by size: one row per size of a trained family, both starts in it.
+
+        ``trained`` is the median error from random starts, ``achievable`` that from constructive ones, ``start_error``
+        that of the constructive networks before the first step. Beside them stand the best spline, the best
+        construction and the best reference method of the study at equal ``n_params`` (joined in log-log, never
+        extrapolated). Ratios are paired by target draw and come with 95 % intervals, over draws if there are three or
+        more, else over replicas (``interval_over``): ``optimisation_gap = trained / achievable``; ``gain_over_...`` is
+        how many times smaller the achievable error is than another, ``trained_gain_over_...`` the same of the trained
+        one, ``budget_gain_...`` what the refits with a larger budget gain. See docs/honesty.md.
+
+        Args:
+            norm: ``"sup"``, ``"l2"``, or None for both.
+
+        Raises:
+            ValueError: For an unknown norm.
+        """
+        return self._by_size(norm, lambda curves, _: gap_rows(curves), GAP_COLUMNS, ("start",))
+
+    def split(self, norm: str | None = None) -> pd.DataFrame:
+        """The error of every size of every trained family in its parts, which sum to it: one row per size.
+
+        ``architecture`` (the least error that is known to be in the reach of such networks on this target),
+        ``optimisation``, ``sampling`` (what does not show at the training points) and ``float`` (rounding noise). NaN
+        where the runs did not store what a part is made of; it is then inside another. See docs/honesty.md.
+
+        Args:
+            norm: ``"sup"``, ``"l2"``, or None for both.
+
+        Raises:
+            ValueError: For an unknown norm.
+        """
+        return self._by_size(norm, lambda curves, rows: split_rows(rows, curves), SPLIT_COLUMNS, ())
+
+    def _by_size(
+        self,
+        norm: str | None,
+        make: Callable[[list[FamilyCurve], list[dict[str, Any]]], list[tuple[dict[str, Any], dict[str, Any]]]],
+        columns: Sequence[str],
+        left_out: Sequence[str],
+    ) -> pd.DataFrame:
+        """A frame of rows made size by size, with those columns of the family key that tell families apart."""
+        import pandas as pd
+
+        norms = ("sup", "l2") if norm is None else (norm,)
+        made = [pair for one in norms for pair in make(self.families(norm=one), self._rows)]
+        keys = [key for key, _ in made]
+        known = list(dict.fromkeys(column for key in keys for column in key))
+        always = ("target", "smoothness", "dim", "activation", *([] if left_out else ["start"]))
+        shown = [c for c in known if c not in left_out and (c in always or c in varying(keys))]
+        shown = [c for c in shown if c not in columns]
+        rows = [{c: key.get(c) for c in shown} | row for key, row in made]
+        return pd.DataFrame(rows, columns=[*shown, *columns])
 
     def check_bounds(self) -> pd.DataFrame:
         """Every successful run on a random tree against the certified lower curve that is sharpest for it.

@@ -142,6 +142,12 @@ class FamilyCurve:
         flat = [math.nan if row is None else float(value(row)) for row in rows.ravel()]
         return np.array(flat, dtype=np.float64).reshape(rows.shape)
 
+    def runs_at(self, size: float) -> list[Row]:
+        """The runs of a size, of all draws."""
+        places = np.flatnonzero(self.sizes == size)
+        rows = () if self.runs is None else self.runs[:, places].ravel()
+        return [row for row in rows if row is not None]
+
     def restricted(self, draws: Sequence[Any]) -> FamilyCurve:
         """The same family with only these target draws, in this order; rate and place are made anew."""
         rows = [self.draws.index(d) for d in draws]

@@ -64,9 +64,9 @@ def holds(shape: Shape, activation: str, options: str, row: Row) -> bool:
     if alike and own is not None and fits_into(own, shape):
         return True
     width, depth = shape
-    if number(row.get("dim") or 1) != 1 or width < 3 or options not in ("", "injection") or not is_hinge(activation):
+    if number(row.get("dim") or 1) != 1 or width < 3 or options not in ("", "injection"):
         return False
-    return 1 <= number(row.get("pieces")) <= depth * (width - 2) + 1
+    return 1 <= number(row.get("pieces")) <= depth * (width - 2) + 1 and is_hinge(activation)
 
 
 def rises(errors: Array, shapes: Sequence[Shape | None], least: float, level: float) -> NDArray[np.bool_]:

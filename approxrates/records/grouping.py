@@ -48,7 +48,11 @@ def error_of(row: Row, norm: str) -> float:
         return math.nan
     if norm == "l2":
         return number(row.get("error_l2"))
-    lower, upper = number(row.get("error_sup_lower")), number(row.get("error_sup_upper"))
+    return middle(number(row.get("error_sup_lower")), number(row.get("error_sup_upper")))
+
+
+def middle(lower: float, upper: float) -> float:
+    """A sup error from its bracket, as ``error_of`` says."""
     if not (lower > 0 and math.isfinite(upper)):
         return upper
     return math.sqrt(lower * upper) if upper <= NARROW * lower else lower

@@ -89,5 +89,6 @@ def start_limited(errors: Array, other: Array) -> Mask:
 def unresolved(ratio: Ratio) -> bool:
     """Whether refits can neither show a fall of more than 10 % nor exclude it (95 %)."""
     _, high = ratio.interval
-    flagged = ratio.n >= MIN_PAIRS and ratio.exceeds(LEAST, LEVEL)
-    return not flagged and not (math.isfinite(high) and high < LEAST)
+    if ratio.n < MIN_PAIRS:
+        return True
+    return not ratio.exceeds(LEAST, LEVEL) and not (math.isfinite(high) and high < LEAST)

@@ -8,6 +8,8 @@ from typing import Any
 
 from approxrates import catalogue, store
 from approxrates.architecture import from_spec
+from approxrates.records.grouping import middle
+from approxrates.records.growth import number
 from approxrates.regularity import Regularity
 
 FRAME_COLUMNS = (
@@ -45,6 +47,13 @@ FRAME_COLUMNS = (
     "ended_by",
     "error_l2",
     "l2_error",
+    "start_error_sup",
+    "start_error_l2",
+    "start_certified",
+    "sup_at_points",
+    "rms_at_points",
+    "float_floor",
+    "float_floor_sup",
     "loss",
     "steps",
     "seconds",
@@ -109,6 +118,9 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     flat_row |= {k: v for k, v in metrics.items() if k != "regularity" and (k not in flat_row or flat_row[k] is None)}
     if flat_row.get("total_bits") and flat_row.get("n_params"):
         flat_row["bits_per_weight"] = flat_row["total_bits"] / flat_row["n_params"]
+    if metrics.get("start_error_sup_upper") is not None:
+        lower = number(metrics.get("start_error_sup_lower"))
+        flat_row["start_error_sup"] = middle(lower, number(metrics["start_error_sup_upper"]))
     if flat_row.get("n_params") is None and architecture:
         flat_row["n_params"] = _counted(architecture)
     return flat_row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,12 @@ _LAW = ("target", "target_options", "smoothness", "dim")
 
 def law_of(curve: FamilyCurve) -> tuple[str, ...]:
     """What families must share to approximate the same functions."""
-    return tuple(repr(curve.key.get(column)) for column in _LAW)
+    return law_of_row(curve.key)
+
+
+def law_of_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The same of a flat row."""
+    return tuple(repr(row.get(column)) for column in _LAW)
 
 
 def networks_of(curve: FamilyCurve) -> tuple[tuple[str, str], ...]:

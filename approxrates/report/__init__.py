@@ -18,8 +18,7 @@ __all__ = ["write_gallery", "write_report"]
 
 OUTPUTS = (
     "report.html",
-    "rates.csv",
-    "runs.csv",
+    *("rates.csv", "gaps.csv", "split.csv", "runs.csv"),
     *(f"figures/{stem}.{suffix}" for stem in FIGURES for suffix in SUFFIXES),
 )
 """All files besides README.md that a report may write."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from approxrates import store
 from approxrates.plots import (
     plot_comparison,
+    plot_error_split,
+    plot_gaps,
     plot_phase_diagram,
     plot_precision,
     plot_rates,
@@ -35,6 +37,10 @@ FIGURES = (
     "comparison-activation",
     "comparison-start",
     "comparison-method",
+    "gaps",
+    "gaps-l2",
+    "error-split",
+    "error-split-l2",
     "phase-depth",
     "sandwich",
     "precision",
@@ -60,7 +66,7 @@ class Drawn:
 
 
 def write_tables(records: Records, folder: Path) -> None:
-    """Writes ``rates.csv`` (one row per family) and ``runs.csv`` (one row per run)."""
+    """Writes ``rates.csv`` (one row per family), ``gaps.csv``, ``split.csv`` (per size) and ``runs.csv`` (per run)."""
     runs = records.frame()
     if "error" in runs.columns:
         runs["error"] = runs["error"].map(without_paths)
@@ -68,7 +74,11 @@ def write_tables(records: Records, folder: Path) -> None:
         held = runs[column]
         if held.dtype.kind == "f" and (held.isna() | ((held % 1 == 0) & (held.abs() < 2**53))).all():
             runs[column] = held.astype("Int64")
-    for name, table in (("rates.csv", records.rates()), ("runs.csv", runs)):
+    by_size = {"gaps.csv": records.gaps(), "split.csv": records.split()}
+    for name, table in ({"rates.csv": records.rates(), "runs.csv": runs} | by_size).items():
+        if name in by_size and not len(table):
+            (folder / name).unlink(missing_ok=True)  # of an earlier report
+            continue
         store.write_atomically(folder / name, table.to_csv(index=False, lineterminator="\n").encode())
 
 
@@ -95,6 +105,15 @@ def draw_figures(records: Records, folder: Path) -> list[Drawn]:
             draw(
                 Drawn(f"comparison-{column}", f"Paired comparison: {word}", _PAIRED),
                 partial(plot_comparison, records, column),
+            )
+    for norm, word, end in (("sup", "sup norm", ""), ("l2", "L² norm", "-l2")):
+        gaps, split = records.gaps(norm), records.split(norm)
+        if any(gaps[name].notna().any() for name in ("optimisation_gap", "gain_over_start", "gain_over_spline")):
+            draw(Drawn(f"gaps{end}", f"Optimisation gap and gains, {word}", _GAPS), partial(plot_gaps, records, norm))
+        if split[["share_sampling", "share_float"]].notna().any(axis=None):
+            draw(
+                Drawn(f"error-split{end}", f"Parts of the error, {word}", _SPLIT),
+                partial(plot_error_split, records, norm),
             )
     exponents = {round(f.depth_exponent, 2) for f in families if f.point is not None}
     if len(exponents) > 1 and max(exponents) > 0.05:
@@ -142,6 +161,16 @@ _SANDWICH = (
     "Single runs of networks with one hidden layer on Faber trees against their linear pieces. No piecewise-linear "
     "function lies below the solid curve, whatever the signs of the tree; no interpolant on a dyadic grid lies above "
     "the dashed one, a trained network may."
+)
+_GAPS = (
+    "Left: errors from random starts over those from constructive ones. Right: how many times training makes the error "
+    "of its constructive start smaller, and how many times smaller it is than that of the best spline with as many "
+    "numbers. Paired by target draw, with 95 % intervals; one is no difference."
+)
+_SPLIT = (
+    "Above, the median error and the least one known to be in the reach of such networks. Beneath, the shares of the "
+    "error: what such networks are not known to do better (architecture), what shows at the training points beyond it "
+    "(optimisation), what does not show there (sampling), rounding noise (floating point)."
 )
 _DEPTH = (
     "The same places against the exponent a of depth ~ W^a: with piecewise-polynomial activations "

@@ -14,6 +14,7 @@ from approxrates import theory
 from approxrates.plots import brief, by_target, construction_name, family_names, is_easy, readable, target_name
 from approxrates.records.curves import SAID_OF_KEPT_OUT
 from approxrates.records.declared import CLOSE
+from approxrates.report.gaps import gap_lines, gap_summary, rows_of_law
 from approxrates.report.limits import interval_text, limit_lines, optimisation_line
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def summary_lines(records: Records) -> list[str]:
             f"nothing about the phases."
         )
     if any(f.method == "train" and _has_rate(f) for f in families):
-        lines.append(optimisation_line(records))
+        lines += [optimisation_line(records), *gap_summary(records)]
     lines += [] if violated else bounds
     frame = records.frame()
     bad = frame[frame["status"] != "ok"]
@@ -217,13 +218,14 @@ def target_findings(records: Records) -> list[tuple[str, list[str]]]:
     """For each target law its title and findings: rates with places, comparisons, limits of optimisation, failures."""
     families = records.families()
     names = dict(zip(map(id, families), family_names(families), strict=True))
-    contrasts = _contrasts(records)
+    contrasts, gaps, split = _contrasts(records), records.gaps("sup"), records.split("sup")
     dims = len({f.regularity.dim for f in families}) > 1
     found = []
     for group in by_target(families):
         lines = [_rate_line(f, names[id(f)]) for f in group]
         lines += _comparison_lines(group, contrasts)
         lines += [line for f in group for line in limit_lines(f, names[id(f)])]
+        lines += gap_lines(rows_of_law(gaps, group[0].key), rows_of_law(split, group[0].key))
         found.append((_law_title(group[0], dims), lines))
     return found
 
@@ -244,7 +246,8 @@ def _rate_line(family: FamilyCurve, name: str) -> str:
     if rate is None:
         return f"**{name}**: no rate; it needs errors at four sizes or more, for every draw."
     if not math.isfinite(rate.value):
-        return " ".join([f"**{name}**: no rate.", *rate.reasons])
+        told = [r for r in rate.reasons if r.startswith(SAID_OF_KEPT_OUT)] or rate.reasons
+        return " ".join([f"**{name}**: no rate.", *told])
     limited = np.asarray(family.limited, dtype=bool) & ~family.kept_out
     training = " of the training" if limited.any() else ""
     text = f"**{name}**: p{training} = {rate.value:.2f} {interval_text(rate.interval)}"

@@ -101,9 +101,9 @@ def _where(family: FamilyCurve, mask: NDArray[np.bool_]) -> str:
 
 def _of_training(family: FamilyCurve) -> str:
     """The slope of all sizes as they were measured."""
-    whole = family.rate_all
-    if whole is None or not math.isfinite(whole.value):
-        return ""
+    whole, rate = family.rate_all, family.rate
+    if whole is None or rate is None or not (math.isfinite(whole.value) and math.isfinite(rate.value)):
+        return ""  # of a family without rate its own line tells it
     doubt = "" if whole.verdict == "determined" else ", undetermined"
     return f" With them, the slope of the training is {whole.value:.2f} {interval_text(whole.interval)}{doubt}."
 

@@ -151,6 +151,7 @@ class Study:
         retry_failed: bool = False,
         fail_fast: bool = False,
         keep: str = "best",
+        curves: bool = False,
         engine: Executor | None = None,
     ) -> Records:
         """Does the runs that are not stored yet, and returns the records of all.
@@ -166,6 +167,7 @@ class Study:
             fail_fast: Stop at the first run that fails.
             keep: Weights to keep in ``out/weights``: of the ``"best"`` replica of each batch and target, of ``"all"``,
                 or ``"none"``.
+            curves: Keep the loss curve of every replica that is trained now, in ``out/curves/<run id>.csv``.
             engine: An executor to send batches to, instead of processes of this machine; ``workers`` is then its size.
 
         Raises:
@@ -198,7 +200,7 @@ class Study:
         drive = Drive(
             self.name, folder, engine or own, workers, sources, total=len(self.runs), done=len(self.runs) - len(todo),
             listener=hear, write_lost=functools.partial(_write_lost, folder), keep=keep, fail_fast=fail_fast,
-            tail=tail,
+            tail=tail, curves=curves,
         )  # fmt: skip
         try:
             drive.run(batches_of(todo))

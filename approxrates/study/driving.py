@@ -43,6 +43,7 @@ class Drive:
         listener: Told of every batch and every failure.
         write_lost: Writes the row of a run that is given up, given the run and the number of deaths.
         keep: Which weights to keep: ``"best"``, ``"all"`` or ``"none"``.
+        curves: Whether to keep the loss curve of every replica.
         fail_fast: Stop at the first run that fails or is lost.
         tail: Rows that appear in the store meanwhile: those of another process are not done again here.
     """
@@ -58,6 +59,7 @@ class Drive:
     write_lost: Callable[[Run, int], None]
     tail: Tail
     keep: str = "best"
+    curves: bool = False
     fail_fast: bool = False
     failed: int = 0
     _deaths: Counter[str] = field(default_factory=Counter)
@@ -114,7 +116,8 @@ class Drive:
         """A batch as text."""
         sources = {key: self.sources[key] for key in {run.target_key for run in batch} if self.sources.get(key)}
         runs = [{"id": r.id, "spec": r.spec, "plan": r.plan, "attempt": r.attempt} for r in batch]
-        return json.dumps({"folder": str(self.folder), "keep": self.keep, "sources": sources, "runs": runs})
+        message = {"folder": str(self.folder), "keep": self.keep, "curves": self.curves}
+        return json.dumps(message | {"sources": sources, "runs": runs})
 
     def _settle(self, batch: Sequence[Run], answers: Sequence[Mapping[str, Any]]) -> None:
         """Counts a finished batch and tells of what went wrong in it."""
