@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ from approxrates.training.linesearch import LineSearch, Verdict
 from approxrates.training.quasinewton import Moves
 from tests.passes import backends
 
-STAGES = [SelfScaledBFGS, LBFGS]
-stages = pytest.mark.parametrize("kind", STAGES, ids=lambda kind: kind.name)
+STAGES = {"bfgs": SelfScaledBFGS, "broyden": partial(SelfScaledBFGS, update="broyden"), "lbfgs": LBFGS}
+stages = pytest.mark.parametrize("kind", STAGES.values(), ids=STAGES)
 LAYOUT = Layout(((4, 1), (4, 4), (4, 4), (1, 4)), activations.get("tanh"))
 
 
@@ -98,6 +99,14 @@ def curvatures(n, backend, kind=SelfScaledBFGS, **settings):
     return kind(steps=1, **settings).curvature(bowl(n, backend))
 
 
+def turned(curvature, slots, lengths, steps, before, after):
+    """Directions after steps from the origin."""
+    direction = torch.zeros_like(steps)
+    rows = list(range(len(steps)))
+    curvature.turn(Moves(rows, slots, lengths, torch.zeros_like(steps), steps, before, after, direction))
+    return direction
+
+
 class Walk:
     """Steps of ``n`` replicas down quadratic bowls of 32 parameters, with lengths drawn at random."""
 
@@ -112,30 +121,55 @@ class Walk:
         lengths, before = self.rng.uniform(0.1, 1.5, len(self.gradient)), self.gradient
         steps = lengths[:, None] * self.direction
         self.gradient = before + steps @ self.hessian
-        arrays = (torch.from_numpy(a.copy()) for a in (steps, before, self.gradient))
-        self.direction = curvature.turn(Moves(list(range(len(steps))), lengths.tolist(), *arrays)).numpy()
+        tensors = (torch.from_numpy(a.copy()) for a in (steps, before, self.gradient))
+        self.direction = turned(curvature, list(range(len(steps))), lengths.tolist(), *tensors).numpy()
         return steps, self.gradient - before
 
 
+def broyden(inverse, step, change):
+    """The self-scaled update of Broyden's family with whole matrices, by Urbán, Stefanou & Pons; also the scaling."""
+    product, bent = step @ change, inverse @ change
+    bend, h, b = change @ bent, change @ bent / product, step @ np.linalg.solve(inverse, step) / product
+    a = h * b - 1
+    low = min(1.0, h * (1 - math.sqrt(a / (1 + a))))
+    theta = max((low - 1) / a, min(1 / low, (1 - b) / b))
+    sigma, rho = 1 + a * theta, min(1.0, 1 / b)
+    root = sigma ** (1 / (1 - len(step)))
+    scaling = min(rho * root, sigma) if theta <= 0 else rho * min(root, 1 / theta)
+    v = step / product - bent / bend
+    phi = (1 - theta) / (1 + a * theta)
+    inner = inverse - np.outer(bent, bent) / bend + phi * bend * np.outer(v, v)
+    return inner / scaling + np.outer(step, step) / product, theta, scaling
+
+
 @backends
-def test_factors_are_those_of_the_textbook_update(backend):
+@pytest.mark.parametrize("update", ["bfgs", "broyden"])
+def test_factors_are_those_of_the_textbook_update(update, backend):
     n = 4
-    curvature, walk = curvatures(n, backend), Walk(n)
-    inverses, scalings = [None] * n, []
+    curvature, walk = curvatures(n, backend, SelfScaledBFGS, update=update), Walk(n)
+    inverses, chosen = [None] * n, []
     for _ in range(30):
         for i, (s, y) in enumerate(zip(*walk.step(curvature), strict=True)):
             if inverses[i] is None:
-                inverses[i], scaling = np.eye(32) * (s @ y) / (y @ y), 1.0
+                inverses[i] = updated(np.eye(32) * (s @ y) / (y @ y), s, y, 1.0)
+            elif update == "broyden":
+                inverses[i], theta, scaling = broyden(inverses[i], s, y)
+                chosen.append((scaling, theta))
             else:
                 scaling = min(1.0, (s @ y) / (s @ np.linalg.solve(inverses[i], s)))
-            inverses[i] = updated(inverses[i], s, y, scaling)
-            scalings.append(scaling)
+                inverses[i] = updated(inverses[i], s, y, scaling)
+                chosen.append((scaling, 0.0))
             mine, direction = (curvature.factors[i] @ curvature.factors[i].T).numpy(), walk.direction[i]
             assert np.allclose(mine, inverses[i], rtol=1e-8, atol=1e-10 * np.abs(mine).max())
             assert np.allclose(mine @ y, s, rtol=1e-8, atol=1e-10 * np.abs(s).max())
             assert np.allclose(direction, -mine @ walk.gradient[i], rtol=1e-8, atol=1e-10 * np.abs(direction).max())
+    scalings, thetas = zip(*chosen, strict=True)
     assert min(scalings) < 0.9
-    assert max(scalings) == 1.0
+    if update == "broyden":
+        assert min(thetas) < -0.1
+        assert max(thetas) > 0.1
+    else:
+        assert max(scalings) == 1.0
 
 
 @backends
@@ -159,11 +193,11 @@ def test_step_without_curvature_turns_the_direction_but_teaches_nothing(kind, ba
     curvature, rng = curvatures(2, backend, kind), np.random.default_rng(6)
     step, before = (torch.from_numpy(rng.normal(size=(2, 32))) for _ in range(2))
     after = before - step
-    assert torch.equal(curvature.turn(Moves([0, 1], [1.0, 1.0], step, before, after)), -after)
+    assert torch.equal(turned(curvature, [0, 1], [1.0, 1.0], step, before, after), -after)
     assert not curvature.knows(0)
-    first = curvature.turn(Moves([0], [1.0], step[:1], before[:1], before[:1] + 2 * step[:1]))
+    first = turned(curvature, [0], [1.0], step[:1], before[:1], before[:1] + 2 * step[:1])
     known = through_a_file(curvature.state([0, 1]))
-    second = curvature.turn(Moves([0], [1.0], step[:1], before[:1] + 4 * step[:1], before[:1] + 2 * step[:1]))
+    second = turned(curvature, [0], [1.0], step[:1], before[:1] + 4 * step[:1], before[:1] + 2 * step[:1])
     assert torch.allclose(first, second, rtol=1e-12, atol=0)
     for name, value in curvature.state([0, 1]).items():
         if name != "images":
@@ -187,11 +221,11 @@ def test_backends_and_companions_give_the_same_directions(kind, backend):
         other.direction, other.gradient = walk.direction, walk.gradient
     rng = np.random.default_rng(7)
     step, before = (torch.from_numpy(rng.normal(size=(n, 32))) for _ in range(2))
-    moves = Moves(list(range(n)), [0.5] * n, step, before, before + 2 * step)
+    rows = (step, before, before + 2 * step)
     alone.restore(through_a_file(together.state(range(n))))
-    found = together.turn(moves)
+    found = turned(together, list(range(n)), [0.5] * n, *rows)
     for i in (3, 1):
-        one = alone.turn(Moves([i], [0.5], *(rows[i : i + 1] for rows in (moves.steps, moves.before, moves.after))))
+        one = turned(alone, [i], [0.5], *(part[i : i + 1] for part in rows))
         assert torch.equal(one[0], found[i])
 
 
@@ -273,6 +307,11 @@ def test_memory_is_announced(kind):
     curvature = stage.curvature(problem(n=2)[0])
     taken = sum(part.nbytes for part in vars(curvature).values() if hasattr(part, "nbytes")) / 2
     assert taken <= stage.bytes_per_replica(LAYOUT, 64) <= 1.6 * taken
+
+
+def test_update_must_be_known():
+    with pytest.raises(ValueError, match="update of ssbfgs must be one of bfgs, broyden"):
+        SelfScaledBFGS(steps=1, update="dfp")
 
 
 @pytest.mark.parametrize("history", [0, -3, 2.5, True, "all"])

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from approxrates.backends import Layout
+from approxrates.backends.broyden import LEAST_CURVATURE
 from approxrates.training.base import State, check_number
 from approxrates.training.ensemble import Ensemble
-from approxrates.training.quasinewton import LEAST_CURVATURE, Curvature, Moves, QuasiNewton
+from approxrates.training.quasinewton import Curvature, Moves, QuasiNewton
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,7 @@ class LBFGS(QuasiNewton):
     Attributes:
         steps: Most iterations (accepted steps); each takes one evaluation, rarely more.
         tolerance: A replica has converged when no component of its gradient exceeds this (of the standardised problem).
-        patience: A replica has stalled when over so many iterations its loss fell by less than the fraction
+        patience: A replica has stalled when over so many evaluations its loss fell by less than the fraction
             ``progress``.
         progress: See ``patience``.
         history: Steps remembered.
@@ -84,17 +85,14 @@ class RecentPairs(Curvature):
         """See :class:`Curvature`."""
         self.counts[slot] = 0
 
-    def turn(self, moves: Moves) -> Tensor:
+    def turn(self, moves: Moves) -> None:
         """See :class:`Curvature`."""
-        directions = torch.empty_like(moves.steps)
         if self.native:
-            self._turn_natively(moves, directions)
-            return directions
-        rows = zip(moves.steps, moves.before, moves.after, directions, strict=True)
-        for slot, (step, before, after, direction) in zip(moves.slots, rows, strict=True):
-            self._learn(slot, step, after - before)
-            direction.copy_(self._direction(slot, after))
-        return directions
+            self._turn_natively(moves)
+            return
+        for row, slot in zip(moves.rows, moves.slots, strict=True):
+            self._learn(slot, moves.trial[row] - moves.theta[row], moves.after[row] - moves.before[row])
+            moves.direction[row] = self._direction(slot, moves.after[row])
 
     def state(self, slots: Sequence[int]) -> State:
         """See :class:`Curvature`."""
@@ -132,11 +130,10 @@ class RecentPairs(Curvature):
             direction.add_(steps[place], alpha=share)
         return direction
 
-    def _turn_natively(self, moves: Moves, directions: Tensor) -> None:
+    def _turn_natively(self, moves: Moves) -> None:
         """The same by compiled loops."""
         from approxrates.backends.native.dense import turn_by_pairs
 
         turn_by_pairs(
-            self.steps.numpy(), self.changes.numpy(), self.products, self.counts, np.array(moves.slots),
-            moves.steps.numpy(), moves.before.numpy(), moves.after.numpy(), directions.numpy(), self.shares,
+            self.steps.numpy(), self.changes.numpy(), self.products, self.counts, *moves.arrays(), self.shares
         )  # fmt: skip

@@ -10,16 +10,16 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from approxrates.training.base import Descent, Outcome, Stage, State, Watch, check_number
 from approxrates.training.ensemble import Ensemble
 from approxrates.training.linesearch import LineSearch, Verdict
-
-LEAST_CURVATURE = 1e-14
-"""A step is learnt from where the gradient changed along it by more than this share of what it might have."""
 
 _ROUNDS = 50
 """Batched evaluations in a stretch of work."""
@@ -32,21 +32,32 @@ _GROWTH = 1.2
 
 @dataclasses.dataclass(frozen=True)
 class Moves:
-    """Accepted steps of some replicas; rows of the tensors and entries of the lists belong together.
+    """Accepted steps of some of the replicas still going.
 
     Attributes:
-        slots: Which replicas, as they were numbered when the descent began.
-        lengths: Steps over directions.
-        steps: ``[k, stride]``.
-        before: Gradients where the steps began, ``[k, stride]``.
-        after: Gradients where they ended, ``[k, stride]``.
+        rows: Whose, as rows of the tensors.
+        slots: The same replicas, as they were numbered when the descent began.
+        lengths: Their steps over their directions.
+        theta: Where the steps began, ``[n, stride]``.
+        trial: Where they ended.
+        before: Gradients where they began.
+        after: Gradients where they ended.
+        direction: Where to write the next directions; ``[n, stride]``, as all others.
     """
 
+    rows: list[int]
     slots: list[int]
     lengths: list[float]
-    steps: Tensor
+    theta: Tensor
+    trial: Tensor
     before: Tensor
     after: Tensor
+    direction: Tensor
+
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """All but the lengths, for compiled loops; arrays share the memory of the tensors."""
+        tensors = (self.theta, self.trial, self.before, self.after, self.direction)
+        return (np.array(self.rows), np.array(self.slots), *(tensor.numpy() for tensor in tensors))
 
 
 class Curvature(ABC):
@@ -64,8 +75,8 @@ class Curvature(ABC):
         """Begin again with a replica."""
 
     @abstractmethod
-    def turn(self, moves: Moves) -> Tensor:
-        """Learn from steps, and give the next directions ``[k, stride]``."""
+    def turn(self, moves: Moves) -> None:
+        """Learn from steps, and write the next directions."""
 
     @abstractmethod
     def state(self, slots: Sequence[int]) -> State:
@@ -83,7 +94,7 @@ class QuasiNewton(Stage):
     Attributes:
         steps: Most iterations (accepted steps); each takes one evaluation, rarely more.
         tolerance: A replica has converged when no component of its gradient exceeds this (of the standardised problem).
-        patience: A replica has stalled when over so many iterations its loss fell by less than the fraction
+        patience: A replica has stalled when over so many evaluations its loss fell by less than the fraction
             ``progress``.
         progress: See ``patience``.
     """
@@ -120,6 +131,8 @@ class _Replica:
         search: The line search under way.
         steps: Accepted steps.
         recorded: Steps when the replica was last recorded.
+        evaluations: Of loss and gradient, since the start.
+        marked: Evaluations when patience last began.
     """
 
     slot: int
@@ -128,10 +141,18 @@ class _Replica:
     search: LineSearch
     steps: int = 0
     recorded: int = 0
+    evaluations: int = 0
+    marked: int = 0
+
+    def try_out(self, loss: float, slope: float) -> Verdict:
+        """Take the evaluation that the line search has asked for."""
+        self.evaluations += 1
+        return self.search.advance(loss, slope)
 
     def state(self) -> list[float | list[float]]:
         """All but the slot, as plain numbers."""
-        return [self.loss, self.mark, self.search.state(), self.steps, self.recorded]
+        counts = [self.steps, self.recorded, self.evaluations, self.marked]
+        return [self.loss, self.mark, self.search.state(), *counts]
 
 
 class QuasiNewtonDescent(Descent):
@@ -180,8 +201,8 @@ class QuasiNewtonDescent(Descent):
         for name in ("theta", "gradient", "direction"):
             getattr(self, name).copy_(state[name])
         self.replicas = [
-            _Replica(slot, loss, mark, LineSearch.resumed(search), steps, recorded)
-            for slot, (loss, mark, search, steps, recorded) in enumerate(state["replicas"])
+            _Replica(slot, loss, mark, LineSearch.resumed(search), *rest)
+            for slot, (loss, mark, search, *rest) in enumerate(state["replicas"])
         ]
         self._begun = state["begun"]
         self.curvature.restore(state["curvature"])
@@ -193,9 +214,7 @@ class QuasiNewtonDescent(Descent):
         gradient = torch.empty_like(trial)
         losses = self.ensemble.value_and_gradient(trial, gradient).tolist()
         slopes = _dots(gradient, self.direction)
-        verdicts = [
-            one.search.advance(loss, slope) for one, loss, slope in zip(self.replicas, losses, slopes, strict=True)
-        ]
+        verdicts = [one.try_out(loss, slope) for one, loss, slope in zip(self.replicas, losses, slopes, strict=True)]
         finished: list[Outcome | None] = [None] * len(verdicts)
         moved = [i for i, verdict in enumerate(verdicts) if verdict is Verdict.ACCEPT]
         if moved:
@@ -209,20 +228,22 @@ class QuasiNewtonDescent(Descent):
         self, moved: list[int], trial: Tensor, gradient: Tensor, losses: list[float], finished: list[Outcome | None]
     ) -> None:
         """Accept the trial points of some replicas and give each its next direction."""
-        rows = torch.tensor(moved, device=trial.device)
-        before, after = self.gradient[rows], gradient[rows]
         ones = [self.replicas[i] for i in moved]
-        lengths = [one.search.length for one in ones]
-        firsts = [self._first(one) for one in ones]
-        steps = trial[rows] - self.theta[rows]
-        directions = self.curvature.turn(Moves([one.slot for one in ones], lengths, steps, before, after))
-        self.theta[rows], self.gradient[rows], self.direction[rows] = trial[rows], after, directions
-        slopes, peaks = _dots(directions, after), _peaks(after)
-        for i, one, slope, peak, first in zip(moved, ones, slopes, peaks, firsts, strict=True):
+        lengths, firsts = [one.search.length for one in ones], [self._first(one) for one in ones]
+        slots = [one.slot for one in ones]
+        moves = Moves(moved, slots, lengths, self.theta, trial, self.gradient, gradient, self.direction)
+        self.curvature.turn(moves)
+        if len(moved) == len(self.replicas):
+            self.theta, self.gradient = trial, gradient
+        else:
+            rows = torch.tensor(moved, device=trial.device)
+            self.theta[rows], self.gradient[rows] = trial[rows], gradient[rows]
+        slopes, peaks = _dots(self.direction, self.gradient), _peaks(self.gradient)
+        for i, one, first in zip(moved, ones, firsts, strict=True):
             one.loss, one.steps = losses[i], one.steps + 1
-            finished[i] = self._settled(one, peak)
+            finished[i] = self._settled(one, peaks[i])
             if finished[i] is None:
-                self._begin(i, slope, first)
+                self._begin(i, slopes[i], first)
 
     def _first(self, one: _Replica) -> float:
         """First length of the line search after this one, if the curvature is known then.
@@ -256,10 +277,10 @@ class QuasiNewtonDescent(Descent):
             return Outcome.CONVERGED
         if one.steps >= self.stage.steps:
             return Outcome.BUDGET_SPENT
-        if one.steps and one.steps % self.stage.patience == 0:
+        if one.evaluations >= one.marked + self.stage.patience:
             if one.loss > (1.0 - self.stage.progress) * one.mark:
                 return Outcome.STALLED
-            one.mark = one.loss
+            one.mark, one.marked = one.loss, one.evaluations
         return None
 
     def _leave(self, finished: list[Outcome | None]) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 
+from approxrates.backends.broyden import LEAST_CURVATURE, self_scaled
 from approxrates.backends.native.tiles import reducing
 
-LEAST_CURVATURE = 1e-14
-"""Of the curvature expected along a step, what must have been found for it to be learnt from."""
+_self_scaled = reducing(self_scaled)
 
 
 @reducing
@@ -44,13 +44,26 @@ def _descend(factor, image, direction):
 
 
 @reducing
-def _change_and_descend(factor, step, along, growth, image, direction):
-    """``J = growth (J - s p')``, and with it ``direction = -J z``."""
+def _change_and_descend(factor, step, p, growth, image, direction):
+    """``J = growth (J + s p')``, and with it ``direction = -J z``."""
     n, zero = factor.shape[0], factor.dtype.type(0.0)
     for i in range(n):
         weight, row, total = step[i], factor[i], zero
         for j in range(n):
-            entry = growth * (row[j] - weight * along[j])
+            entry = growth * (row[j] + weight * p[j])
+            row[j] = entry
+            total += entry * image[j]
+        direction[i] = -total
+
+
+@reducing
+def _change_twice_and_descend(factor, step, bent, p, q, growth, image, direction):
+    """``J = growth (J + s p' + w q')``, and with it ``direction = -J z``."""
+    n, zero = factor.shape[0], factor.dtype.type(0.0)
+    for i in range(n):
+        first, second, row, total = step[i], bent[i], factor[i], zero
+        for j in range(n):
+            entry = growth * (row[j] + first * p[j] + second * q[j])
             row[j] = entry
             total += entry * image[j]
         direction[i] = -total
@@ -69,11 +82,50 @@ def _begin(factor, image, before, scale):
 
 
 @reducing
-def _turn_one(factor, image, known, length, step, before, after, direction, along):
-    """Learn from one step of one replica; whether something is known afterwards."""
+def _bfgs(factor, image, product, energy, length, step, after, direction, scratch):
+    """The update of BFGS, scaled; ``energy`` is ``z' z``."""
     n, one = factor.shape[0], factor.dtype.type(1.0)
+    p, scaling = scratch[0], min(one, product / (length * length * energy))
+    _turned_product(factor, after, p)
+    growth, share, slope = one / math.sqrt(scaling), math.sqrt(scaling / (product * energy)), _dot(step, after, n)
+    for j in range(n):
+        turned = p[j]
+        p[j] = (image[j] - turned) / product - share * image[j]
+        image[j] = growth * (turned + slope * p[j])
+    _change_and_descend(factor, step, p, growth, image, direction)
+
+
+@reducing
+def _broyden(factor, image, product, energy, length, step, after, direction, scratch, n_params):
+    """The update of Broyden's family, scaled."""
+    n, one = factor.shape[0], factor.dtype.type(1.0)
+    p, q, bent = scratch[0], scratch[1], scratch[2]
+    _turned_product(factor, after, p)
+    for j in range(n):
+        q[j] = p[j] - image[j]
+    for i in range(n):
+        bent[i] = _dot(factor[i], q, n)
+    h, b = _dot(q, q, n) / product, length * length * energy / product
+    scaling, phi, corner = _self_scaled(h, b, n_params)
+    growth, ratio = one / math.sqrt(scaling), math.sqrt(scaling / h)
+    lean = h * phi / (product * (one + math.sqrt(corner)))
+    mixed, own = ratio / product - lean / h, (ratio - one) / (h * product)
+    slope, other = _dot(step, after, n), _dot(bent, after, n)
+    for j in range(n):
+        turned, change = p[j], q[j]
+        p[j] = mixed * change - lean * length * image[j]
+        q[j] = own * change - p[j] / h
+        image[j] = growth * (turned + slope * p[j] + other * q[j])
+    _change_twice_and_descend(factor, step, bent, p, q, growth, image, direction)
+
+
+@reducing
+def _turn_one(factor, image, known, start, end, before, after, direction, length, scratch, n_params):
+    """Learn from one step of one replica; whether something is known afterwards."""
+    n, step = factor.shape[0], scratch[3]
     product = curvature = factor.dtype.type(0.0)
     for j in range(n):
+        step[j] = end[j] - start[j]
         change = after[j] - before[j]
         product += step[j] * change
         curvature += change * change
@@ -86,53 +138,53 @@ def _turn_one(factor, image, known, length, step, before, after, direction, alon
             for j in range(n):
                 direction[j] = -after[j]
         return known
-    scaling = min(one, product / (length * length * energy))
+    if known and n_params:
+        _broyden(factor, image, product, energy, length, step, after, direction, scratch, n_params)
+        return True
     if not known:
-        scale, scaling = math.sqrt(product / curvature), one
+        # The multiple of the identity that has the curvature just seen, and the length that needs no scaling.
+        scale = math.sqrt(product / curvature)
         _begin(factor, image, before, scale)
-        energy = scale * scale * energy
-    _turned_product(factor, after, along)
-    growth, share, slope = one / math.sqrt(scaling), math.sqrt(scaling / (product * energy)), _dot(step, after, n)
-    for j in range(n):
-        turned = along[j]
-        along[j] = (turned - image[j]) / product + share * image[j]
-        image[j] = growth * (turned - slope * along[j])
-    _change_and_descend(factor, step, along, growth, image, direction)
+        energy *= scale * scale
+        length = math.sqrt(product / energy)
+    _bfgs(factor, image, product, energy, length, step, after, direction, scratch)
     return True
 
 
 @reducing
-def turn(factors, images, known, slots, lengths, steps, before, after, directions, along):
+def turn(
+    factors, images, known, rows, slots, theta, trial, before, after, direction, lengths, scratch, n_params
+):  # fmt: skip
     """Learn from one step of each of some replicas, and write their next directions.
 
     ``factors [n, size, size]`` and ``images [n, size]`` (``J' g``) of all replicas; ``known [n]``: whether there is a
-    factor yet; ``slots [k]``: which replicas have stepped; ``lengths [k]``, ``steps``, gradients ``before`` and
-    ``after``, and ``directions`` ``[k, stride]``, of which the first ``size`` entries are used; ``along [size]``:
-    scratch.
+    factor yet; ``rows [k]`` and ``slots [k]``: which replicas have stepped, as rows of the next five and of the first
+    three; where the steps began and ended, gradients there, and directions, of which the first ``size`` entries are
+    used; ``lengths [k]``; ``scratch [4, size]``; ``n_params``: for updates of Broyden's family, 0 for those of BFGS.
     """
     for k in range(slots.shape[0]):
-        i = slots[k]
+        i, row = slots[k], rows[k]
         known[i] = _turn_one(
-            factors[i], images[i], known[i], lengths[k], steps[k], before[k], after[k], directions[k], along
-        )
+            factors[i], images[i], known[i], theta[row], trial[row], before[row], after[row], direction[row],
+            lengths[k], scratch, n_params,
+        )  # fmt: skip
 
 
 @reducing
-def _learn_pair(step, change, product, count, s, before, after, n):
+def _learn_pair(step, change, product, count, start, end, before, after, n):
     """Put one step into the ring of a replica; how many it has learnt."""
-    zero = s.dtype.type(0.0)
-    sy = ss = yy = zero
+    sy = ss = yy = step.dtype.type(0.0)
     for j in range(n):
-        y = after[j] - before[j]
-        sy += s[j] * y
-        ss += s[j] * s[j]
+        s, y = end[j] - start[j], after[j] - before[j]
+        sy += s * y
+        ss += s * s
         yy += y * y
     if not sy > LEAST_CURVATURE * math.sqrt(ss * yy):
         return count
     k = count % step.shape[0]
     product[k] = sy
     for j in range(n):
-        step[k, j] = s[j]
+        step[k, j] = end[j] - start[j]
         change[k, j] = after[j] - before[j]
     return count + 1
 
@@ -162,15 +214,18 @@ def _two_loops(step, change, product, count, after, direction, shares, n):
 
 
 @reducing
-def turn_by_pairs(steps, changes, products, counts, slots, moved, before, after, directions, shares):
+def turn_by_pairs(
+    steps, changes, products, counts, rows, slots, theta, trial, before, after, direction, shares
+):  # fmt: skip
     """Learn one step of each of some replicas, and write their next directions.
 
     ``steps`` and ``changes`` ``[n, history, stride]`` and ``products [n, history]``: rings of all replicas; ``counts
-    [n]``: steps learnt; ``slots [k]``: which replicas have stepped; ``moved``, gradients ``before`` and ``after``, and
-    ``directions`` ``[k, stride]``; ``shares [history]``: scratch.
+    [n]``: steps learnt; ``shares [history]``: scratch; the others as for :func:`turn`.
     """
-    n = moved.shape[1]
+    n = theta.shape[1]
     for k in range(slots.shape[0]):
-        i = slots[k]
-        counts[i] = _learn_pair(steps[i], changes[i], products[i], counts[i], moved[k], before[k], after[k], n)
-        _two_loops(steps[i], changes[i], products[i], counts[i], after[k], directions[k], shares, n)
+        i, row = slots[k], rows[k]
+        counts[i] = _learn_pair(
+            steps[i], changes[i], products[i], counts[i], theta[row], trial[row], before[row], after[row], n
+        )
+        _two_loops(steps[i], changes[i], products[i], counts[i], after[row], direction[row], shares, n)
