@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from linear_problem import linear_problem, monomials
 
 from approxrates import activations
 from approxrates.objectives import LpPower, MeanSquare
@@ -99,47 +100,7 @@ def test_step_and_its_bend_solve_the_damped_systems(precise):
     assert bent
 
 
-class Linear:
-    """Stands in for an ensemble: outputs ``X' theta``, one matrix ``X [stride, M]`` for each replica."""
-
-    objective = MeanSquare()
-
-    def __init__(self, layout, columns, values, weights):
-        self.layout, self.columns, self._values, self._weights = layout, columns, values, weights
-
-    def values(self):
-        return self._values
-
-    def weights(self):
-        return self._weights
-
-    def outputs(self, theta):
-        return (theta[:, :, None] * self.columns).sum(1, keepdim=True)
-
-    def jacobian(self, theta, jacobian):
-        jacobian.copy_(self.columns)
-        return self.outputs(theta)
-
-    def value(self, theta):
-        return ((self.outputs(theta) - self._values) ** 2 * self._weights).sum((1, 2))
-
-    def subset(self, rows):
-        return Linear(self.layout, self.columns[rows], self._values[rows], self._weights[rows])
-
-
-def monomials(powers, m=64, n=2):
-    """A least-squares problem in the monomials of ``[0, 1]``, 13 of them if ``powers`` is 1."""
-    layout = Layout(((4, 1), (1, 4)), activations.get("tanh"))
-    x = np.linspace(0, 1, m)
-    matrix = np.zeros((n, layout.stride, m))
-    matrix[:, : layout.n_params] = x ** (powers * np.arange(layout.n_params))[:, None]
-    values = np.stack([np.sin(3 * x + i) for i in range(n)])[:, None]
-    weights = np.random.default_rng(1).random((n, 1, m))
-    weights /= weights.sum(-1, keepdims=True)
-    return Linear(layout, *(torch.from_numpy(a) for a in (matrix, values, weights)))
-
-
-def floors(ensemble):
+def least_losses(ensemble):
     """Least losses of a linear problem, from the singular values."""
     least = []
     for columns, values, weights in zip(ensemble.columns, ensemble.values(), ensemble.weights(), strict=True):
@@ -153,13 +114,15 @@ def floors(ensemble):
 
 @pytest.mark.parametrize("powers", [0.25, 0.5, 1.0])
 def test_linear_least_squares_are_solved_to_the_closed_form_however_ill_conditioned(powers):
-    ensemble = monomials(powers)
+    weights = np.random.default_rng(1).random(64)
+    functions = monomials(powers * np.arange(13))
+    ensemble = linear_problem(functions, lambda x: np.sin(3 * x), weights=weights / weights.sum())
     theta = torch.zeros(2, ensemble.layout.stride, dtype=torch.float64)
     descent, people = begin(LevenbergMarquardt(steps=200), ensemble, theta)
     taken_over = set()
     while descent.advance():
         taken_over |= {row for row, precise in zip(descent.watch.rows, descent.precise, strict=True) if precise}
-    assert people.loss.sqrt().tolist() == pytest.approx(np.sqrt(floors(ensemble)).tolist(), rel=1e-3)
+    assert people.loss.sqrt().tolist() == pytest.approx(np.sqrt(least_losses(ensemble)).tolist(), rel=1e-3)
     assert all(outcome in (Outcome.CONVERGED, Outcome.STALLED) for outcome in people.outcomes)
     # Condition numbers of 1e9 and more, squared in the normal equations: orthogonal factors took over.
     assert taken_over == {0, 1}

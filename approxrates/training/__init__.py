@@ -5,6 +5,7 @@ from approxrates.training.base import Outcome, Progress, Stage
 from approxrates.training.fit import fit_members, train
 from approxrates.training.lbfgs import LBFGS
 from approxrates.training.levenberg_marquardt import LevenbergMarquardt
+from approxrates.training.minimax import Minimax
 from approxrates.training.plans import resolve_plan, stage_from_spec
 from approxrates.training.points import n_samples
 from approxrates.training.result import Fit
@@ -17,6 +18,7 @@ __all__ = [
     "Adam",
     "Fit",
     "LevenbergMarquardt",
+    "Minimax",
     "Outcome",
     "Progress",
     "SelfScaledBFGS",

@@ -176,7 +176,8 @@ class _LevenbergMarquardtDescent(Descent):
         accepted = (loss < self.loss) & (promised > 0.0)
         self.theta = torch.where(accepted[:, None], trial, self.theta)
         self.loss = torch.where(accepted, loss, self.loss)
-        fall = (1.0 - (2.0 * gain - 1.0) ** 3).clamp(1.0 / 3.0, 2.0)
+        offset = 2.0 * gain - 1.0
+        fall = (1.0 - offset * offset * offset).clamp(1.0 / 3.0, 2.0)
         for i, good in enumerate(accepted.tolist()):
             self.steps[i] += 1
             self.moved[i] = good

@@ -14,6 +14,7 @@ from approxrates.training.adam import Adam
 from approxrates.training.base import Stage
 from approxrates.training.lbfgs import LBFGS
 from approxrates.training.levenberg_marquardt import LevenbergMarquardt
+from approxrates.training.minimax import Minimax
 from approxrates.training.points import is_smooth
 from approxrates.training.soap import SOAP
 from approxrates.training.ssbfgs import SelfScaledBFGS
@@ -22,7 +23,7 @@ Architecture = FixedWidth | FixedDepth
 Plan = tuple[Stage, ...]
 
 STAGES: dict[str, type[Stage]] = {
-    stage.name: stage for stage in (Adam, SOAP, SelfScaledBFGS, LBFGS, LevenbergMarquardt)
+    stage.name: stage for stage in (Adam, SOAP, SelfScaledBFGS, LBFGS, LevenbergMarquardt, Minimax)
 }
 
 _MOST_DENSE_PARAMS = 1600
