@@ -34,6 +34,7 @@ _HOMES = {
     "Adam": "training",
     "SOAP": "training",
     "SelfScaledBFGS": "training",
+    "LBFGS": "training",
     "MeanSquare": "objectives",
     "LpPower": "objectives",
     "SoftmaxCrossEntropy": "objectives",
@@ -111,7 +112,7 @@ if TYPE_CHECKING:
     from approxrates.spec import Construction, Reference
     from approxrates.study import Study
     from approxrates.target import Target
-    from approxrates.training import SOAP, Adam, SelfScaledBFGS, train
+    from approxrates.training import LBFGS, SOAP, Adam, SelfScaledBFGS, train
 
 
 def __getattr__(name: str) -> Any:

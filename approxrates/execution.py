@@ -14,8 +14,9 @@ import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from approxrates import store
 from approxrates.approximant import Approximant
@@ -25,33 +26,55 @@ from approxrates.spec import TRAINING_DEFAULTS
 from approxrates.spec.sources import build_target
 from approxrates.target import Target
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Made = Network | Approximant
+_Making = tuple["Sequence[Made]", "list[dict[str, Any]]", "Sequence[np.ndarray[Any, Any] | None]"]
 KEEP = ("best", "all", "none")
 _segments: dict[tuple[int, str], store.Segment] = {}
+
+
+@dataclass(frozen=True)
+class Done:
+    """One run of a batch, done.
+
+    Attributes:
+        outcome: ``status``, ``metrics`` and ``error`` of its row.
+        made: Its network or approximant; None if it failed.
+        curve: Steps and losses at the checkpoints of its training, shape ``(n, 2)``; None if it was not trained.
+    """
+
+    outcome: dict[str, Any]
+    made: Made | None = None
+    curve: np.ndarray[Any, Any] | None = None
 
 
 def run_batch(text: str) -> str:
     """Does a batch and appends its rows to this process's segment.
 
     Args:
-        text: JSON: ``folder``, ``keep`` (which weights to keep: best, all or none), ``sources`` (by target key: where
-            a target comes from) and ``runs``: a list of ``{"id", "spec", "attempt", "plan"}`` that differ in target
-            and replica only.
+        text: JSON: ``folder``, ``keep`` (which weights to keep: best, all or none), ``curves`` (whether to keep the
+            loss curve of every replica; may be left out), ``sources`` (by target key: where a target comes from) and
+            ``runs``: a list of ``{"id", "spec", "attempt", "plan"}`` that differ in target and replica only.
 
     Returns:
         JSON: ``{"runs": [{"id", "status", "error"}]}``, in the order of the runs.
 
     Raises:
-        OSError: If the rows, or after them the weights, cannot be written: the only failures that are not rows.
+        OSError: If the rows, or after them the weights or the curves, cannot be written: the only failures that are
+            not rows.
     """
     batch = json.loads(text)
     runs: list[dict[str, Any]] = batch["runs"]
     begin = time.time()
     with _one_torch_thread():
-        outcomes, networks = zip(*_outcomes(runs, batch), strict=True)
-    rows = [_row(run, outcome, begin, time.time()) for run, outcome in zip(runs, outcomes, strict=True)]
+        done = _all_done(runs, batch)
+    rows = [_row(run, one.outcome, begin, time.time()) for run, one in zip(runs, done, strict=True)]
     segment(batch["folder"]).append(rows)
-    _keep_weights(runs, networks, outcomes, batch)  # after the rows: no trouble with weights takes a result back
+    _keep_weights(runs, done, batch)  # after the rows: no trouble with weights takes a result back
+    if batch.get("curves"):
+        _keep_curves(runs, done, Path(batch["folder"]) / "curves")
     return json.dumps({"runs": [{"id": r["id"], "status": r["status"], "error": r["error"]} for r in rows]})
 
 
@@ -115,8 +138,8 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _outcomes(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> Sequence[tuple[dict[str, Any], Made | None]]:
-    """What became of each run, and its network or approximant.
+def _all_done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[Done]:
+    """What became of each run.
 
     A batch that breaks is taken apart, so that one bad target does not spoil the others.
     """
@@ -124,8 +147,8 @@ def _outcomes(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> Sequence[
         return _done(runs, batch)
     except Exception as problem:
         if len(runs) == 1:
-            return [({"status": "failed", "metrics": {}, "error": _sentence(problem)}, None)]
-    return [outcome for run in runs for outcome in _outcomes([run], batch)]
+            return [Done({"status": "failed", "metrics": {}, "error": _sentence(problem)})]
+    return [one for run in runs for one in _all_done([run], batch)]
 
 
 def _sentence(problem: BaseException) -> str:
@@ -133,7 +156,7 @@ def _sentence(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:500]
 
 
-def _done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[tuple[dict[str, Any], Made]]:
+def _done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[Done]:
     """Networks or approximants made and measured."""
     targets = [
         build_target(run["spec"]["target"], batch["sources"].get(store.canonical(run["spec"]["target"]), {}))
@@ -141,15 +164,13 @@ def _done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[tuple[di
     ]
     makers = {"architecture": _trained, "construction": _constructed, "reference": _fitted}
     make = next(maker for key, maker in makers.items() if key in runs[0]["spec"])
-    networks, metrics = make(runs, targets)
-    errors = _errors(networks, targets)
-    outcomes = [_outcome(*parts) for parts in zip(networks, targets, errors, metrics, strict=True)]
-    return list(zip(outcomes, networks, strict=True))
+    made, metrics, curves = make(runs, targets)
+    errors = _errors(made, targets)
+    outcomes = [_outcome(*parts) for parts in zip(made, targets, errors, metrics, strict=True)]
+    return [Done(*parts) for parts in zip(outcomes, made, curves, strict=True)]
 
 
-def _trained(
-    runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]
-) -> tuple[Sequence[Made], list[dict[str, Any]]]:
+def _trained(runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> _Making:
     """Trains the runs as one ensemble."""
     from approxrates import architecture, training
 
@@ -161,24 +182,52 @@ def _trained(
     arch = architecture.from_spec(spec["architecture"])
     members = [(t, int(r["spec"]["training"]["replica"])) for t, r in zip(targets, runs, strict=True)]
     plan = tuple(training.stage_from_spec(stage) for stage in settings["plan"])
+    precision = "float64" if plan[-1].needs_float64 else str(settings["dtype"])
     fit = training.fit_members(
         arch, members, plan=plan, start=settings["start"], seed=settings["seed"], dtype=settings["dtype"],
         n_points=settings["n_points"], budget=settings["budget"],
     )  # fmt: skip
-    metrics = [
+    metrics: list[dict[str, Any]] = [
         {
             "loss": float(fit.losses[i]), "steps": int(fit.steps[i]), "outcome": fit.outcomes[i].value,
             "seconds": float(fit.seconds[i]), "attempts": int(fit.attempts[i]), "activation": str(arch.activation),
             "n_samples": training.n_samples(arch, targets[i], settings["n_points"]),
+            "rms_at_points": float(fit.rms_at_points[i]), "sup_at_points": float(fit.sup_at_points[i]),
+            **_floor(fit.networks[i], targets[i], precision),
         }
         for i in range(len(runs))
     ]  # fmt: skip
-    return list(fit.networks), metrics
+    if settings["start"] != "random":
+        metrics = [own | before for own, before in zip(metrics, _before(fit.starts, targets), strict=True)]
+    return list(fit.networks), metrics, fit.curves
 
 
-def _constructed(
-    runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]
-) -> tuple[Sequence[Made], list[dict[str, Any]]]:
+def _floor(network: Network, target: Target, precision: str) -> dict[str, float]:
+    """Rounding noise of a network in the precision that it was trained in, in both norms.
+
+    The largest noise is taken to be as many times its root mean square as that of evaluation.
+    """
+    from approxrates.training.floors import float_floor
+
+    floor = float_floor(network, target, precision)
+    peak = floor.evaluation_sup / floor.evaluation_rms if floor.evaluation_rms > 0 else 1.0
+    return {"float_floor": floor.rms, "float_floor_sup": floor.rms * peak}
+
+
+def _before(starts: Sequence[Network], targets: Sequence[Target]) -> list[dict[str, Any]]:
+    """Errors before the first step, of starts that are built to be good: what training has to improve on."""
+    return [
+        {
+            "start_error_sup_lower": float(error.sup[0]),
+            "start_error_sup_upper": float(error.sup[1]),
+            "start_error_l2": float(error.l2),
+            "start_certified": bool(error.certified),
+        }
+        for error in _errors(starts, targets)
+    ]
+
+
+def _constructed(runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> _Making:
     """Builds each network from its theorem."""
     from approxrates import constructions
 
@@ -198,12 +247,10 @@ def _constructed(
                 "activation": "+".join(codes) or "identity",
             }
         )
-    return networks, metrics
+    return networks, metrics, [None] * len(networks)
 
 
-def _fitted(
-    runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]
-) -> tuple[Sequence[Made], list[dict[str, Any]]]:
+def _fitted(runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> _Making:
     """Makes each approximant by its reference method."""
     from approxrates import references
 
@@ -215,7 +262,7 @@ def _fitted(
             references.approximate(wanted["name"], target, n_params=wanted["n_params"], **wanted.get("options", {}))
         )
         metrics.append({"seconds": time.process_time() - start, "outcome": "fitted", "activation": ""})
-    return found, metrics
+    return found, metrics, [None] * len(found)
 
 
 def _errors(networks: Sequence[Made], targets: Sequence[Target]) -> list[ApproximationError]:
@@ -270,12 +317,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _keep_weights(
-    runs: Sequence[Mapping[str, Any]],
-    networks: Sequence[Made | None],
-    outcomes: Sequence[Mapping[str, Any]],
-    batch: Mapping[str, Any],
-) -> None:
+def _keep_weights(runs: Sequence[Mapping[str, Any]], done: Sequence[Done], batch: Mapping[str, Any]) -> None:
     """Saves the weights of the best replica for each target of the batch, or of all, beside the runs.
 
     Approximants have no weight file: their run spec makes them again in a moment.
@@ -286,16 +328,28 @@ def _keep_weights(
     if batch["keep"] == "none":
         return
     groups: dict[str, list[int]] = {}
-    for i, (run, outcome) in enumerate(zip(runs, outcomes, strict=True)):
-        if outcome["status"] == "ok" and isinstance(networks[i], Network):
+    for i, (run, one) in enumerate(zip(runs, done, strict=True)):
+        if one.outcome["status"] == "ok" and isinstance(one.made, Network):
             group = store.canonical(run["spec"]["target"]) if batch["keep"] == "best" else run["id"]
             groups.setdefault(group, []).append(i)
     folder = Path(batch["folder"]) / "weights"
     for members in groups.values():
-        best = min(members, key=lambda i: outcomes[i]["metrics"]["error_sup_upper"])
-        network = networks[best]
+        best = min(members, key=lambda i: done[i].outcome["metrics"]["error_sup_upper"])
+        network = done[best].made
         assert isinstance(network, Network), "only networks are grouped"
         _save(network, folder / f"{runs[best]['id']}.safetensors")
+
+
+def _keep_curves(runs: Sequence[Mapping[str, Any]], done: Sequence[Done], folder: Path) -> None:
+    """Writes the loss curve of every trained run, whatever became of it, as a table of steps and losses.
+
+    Raises:
+        OSError: If they cannot be written; the rows are stored by then.
+    """
+    for run, one in zip(runs, done, strict=True):
+        if one.curve is not None:
+            lines = [f"{int(step)},{float(loss)!r}\n" for step, loss in one.curve]
+            store.write_atomically(folder / f"{run['id']}.csv", "".join(["step,loss\n", *lines]).encode())
 
 
 def _save(network: Network, path: Path) -> None:

@@ -214,3 +214,88 @@ def test_bits_of_long_weights_are_stored_and_the_network_kept_is_the_one_measure
     kept = ar.Network.load(tmp_path / "weights" / f"{run.id}.safetensors")
     assert [layer.rows for layer in kept.layers] == [layer.rows for layer in network.layers]
     assert (kept.provenance, kept.labels) == (network.provenance, network.labels)
+
+
+def only(folder, run):
+    return store.read(folder).rows[run.id]["metrics"]
+
+
+def trained(run):
+    """The fit of a run, made directly."""
+    training = run.spec["training"]
+    return ar.train(
+        ar.FixedWidth(dim=1, width=4, depth=2), tree(), plan=[ar.Adam(steps=20)], start=training.get("start", "random"),
+        dtype=training.get("dtype", "float64"), n_points=64,
+    )  # fmt: skip
+
+
+def test_the_error_before_training_is_stored_for_constructive_starts_only(tmp_path):
+    random, built_start = (runs_of([tree()], replicas=1, start=s)[0] for s in ("random", "constructive"))
+    do(tmp_path, [random])
+    do(tmp_path, [built_start])
+    assert not any(name.startswith("start_error") for name in only(tmp_path, random))
+    metrics, start = only(tmp_path, built_start), trained(built_start).starts[0]
+    x = np.linspace(0, 1, 40_001)
+    error = np.abs(start(x[:, None]).ravel() - tree()(x[:, None]))  # dense values: no break-points, no quadrature
+    assert error.max() <= metrics["start_error_sup_upper"]
+    assert 0 < metrics["start_error_sup_lower"] <= 1.01 * error.max()
+    assert metrics["start_error_l2"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=0.01)
+    assert metrics["start_certified"] is True
+    frame = ar.load_records(tmp_path).frame().set_index("start")
+    assert frame.start_error_sup["constructive"] == pytest.approx(error.max(), rel=0.01)
+    assert np.isnan(frame.start_error_sup["random"])
+
+
+def test_what_the_sampling_points_saw_is_stored_in_both_norms(tmp_path):
+    from approxrates.training.points import point_sets
+
+    run = runs_of([tree()], replicas=1)[0]
+    do(tmp_path, [run])
+    metrics, x = only(tmp_path, run), point_sets(tree(), 64)[-1]
+    error = np.abs(trained(run).networks[0](x).ravel() - tree()(x))
+    assert metrics["sup_at_points"] == pytest.approx(error.max(), rel=1e-9)
+    assert metrics["rms_at_points"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-9)
+    assert metrics["rms_at_points"] ** 2 == pytest.approx(metrics["loss"], rel=1e-9)
+    assert metrics["sup_at_points"] <= metrics["error_sup_upper"]
+
+
+def test_the_floor_is_that_of_the_precision_that_the_plan_ends_in(tmp_path):
+    bfgs = [*PLAN, {"stage": "ssbfgs", "steps": 2}]
+    cases = {"float32": (PLAN, "float32"), "float64": (PLAN, "float64"), "last": (bfgs, "float32")}
+    floors = {}
+    for name, (plan, dtype) in cases.items():
+        run = runs_of([tree()], replicas=1, plan=plan, dtype=dtype)[0]
+        do(tmp_path / name, [run])
+        metrics = only(tmp_path / name, run)
+        floors[name] = metrics["float_floor"]
+        assert metrics["float_floor"] < metrics["float_floor_sup"] < metrics["error_sup_upper"]
+    assert 1e-9 < floors["float32"] < 1e-5
+    assert floors["float64"] < 1e-13
+    assert floors["last"] < 1e-13
+
+
+def test_curves_are_kept_on_request_for_every_replica_and_do_not_depend_on_companions(tmp_path):
+    runs = runs_of([tree(0), tree(1)])
+    message = {"folder": str(tmp_path), "keep": "none", "curves": True, "sources": {}, "runs": [vars(r) for r in runs]}
+    run_batch(json.dumps(message))
+    files = {path.stem: path.read_text() for path in (tmp_path / "curves").iterdir()}
+    assert set(files) == {r.id for r in runs}
+    alone = message | {"folder": str(tmp_path / "alone"), "runs": [vars(runs[2])]}
+    run_batch(json.dumps(alone))
+    assert (tmp_path / "alone" / "curves" / f"{runs[2].id}.csv").read_text() == files[runs[2].id]
+    for run in runs:
+        steps, losses = np.loadtxt(files[run.id].splitlines()[1:], delimiter=",").T
+        assert files[run.id].startswith("step,loss\n0,")
+        assert (np.diff(steps) > 0).all()
+        assert steps[-1] == 20
+        values = ar.load_target(**run.spec["target"])
+        from approxrates.training.points import point_sets
+
+        variance = np.var(values(point_sets(values, 64)[-1]))
+        assert losses.min() * variance == pytest.approx(only(tmp_path, run)["loss"], rel=1e-9)
+
+
+def test_nothing_is_kept_of_curves_unless_asked(tmp_path):
+    do(tmp_path, runs_of([tree()], replicas=1))
+    do(tmp_path, built(tree(), 50))
+    assert not (tmp_path / "curves").exists()

@@ -5,6 +5,7 @@ docs/sampling.md says how many points there are, and what was measured.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,6 +196,18 @@ def point_sets(target: Target, n_points: int, n_moving: int = _MOVING_SETS) -> l
     if target.dim == 1:
         return [*moving, sampling.even_badic(n_points, base=target.base)]
     return [*moving, sampling.sobol(n_points, target.dim, seed=seeds[0])]
+
+
+def spike_ratio(error_sup: float, sup_at_points: float) -> float:
+    """How much larger the error is somewhere than at the points of the fit: well above 1, a spike hides between them.
+
+    Args:
+        error_sup: Sup error of the network, its lower end, so that the ratio is never overstated.
+        sup_at_points: Its largest error at the sampling points.
+    """
+    if error_sup == sup_at_points:
+        return 1.0
+    return error_sup / sup_at_points if sup_at_points > 0.0 else math.inf
 
 
 def _standardisation(values: F64, objective: Objective, bias: bool) -> tuple[float, float]:

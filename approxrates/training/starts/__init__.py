@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from approxrates.training.starts.base import Standardised, Start
-from approxrates.training.starts.hinges import constructive_start
+from approxrates.training.starts.constructive import constructive_start
 from approxrates.training.starts.random import random_start
 
 __all__ = ["STARTS", "Standardised", "Start", "constructive_start", "get_start", "random_start"]
