@@ -26,7 +26,7 @@ FLOORS = [
         "shipped",
     ],
     ["target", "phase", "objectives", "arithmetic", "initialisation", "folding"],
-    ["network", "generators", "smoothness", "architecture", "approximant"],
+    ["network", "generators", "smoothness", "architecture", "approximant", "backends"],
     ["errors", "catalogue"],
     ["constructions", "references", "training", "engines"],
     ["spec"],

@@ -77,8 +77,8 @@ def _points_of(spec: Mapping[str, Any]) -> int:
 def seconds_of(spec: Mapping[str, Any]) -> float:
     """Rough CPU seconds of one run: steps x parameters x points, with the dense matrices of second-order stages.
 
-    The constants are those of a current core with compiled loops, float32; they are good to a factor of three, and plain
-    torch takes three times as long. Plans are made with them, nothing is decided by them but the order of work.
+    The constants are those of a current core with compiled loops, float32; they are good to a factor of three, and
+    plain torch takes three times as long. Plans are made with them, nothing is decided by them but the order of work.
     """
     if _made(spec) is not None:
         dim = int(spec["target"].get("dim", 1))

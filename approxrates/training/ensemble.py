@@ -49,10 +49,10 @@ class Ensemble:
         backend: str = "auto",
     ) -> None:
         where = torch.device(device)
-        given = (torch.as_tensor(a, dtype=dtype, device=where) for a in (points, values, weights))
+        data = [torch.as_tensor(a, dtype=dtype, device=where) for a in (points, values, weights)]
         targets = torch.as_tensor(list(member_targets), device=where)
         self._asked = backend
-        self._bind(Problem(layout, objective, *given, targets))
+        self._bind(Problem(layout, objective, data[0], data[1], data[2], targets))
 
     def _bind(self, problem: Problem) -> None:
         """Take up a problem."""

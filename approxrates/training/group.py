@@ -181,10 +181,12 @@ class Group:
         """Loss and gradient of some members; members of one sampling share its memory."""
         used = {id(data[row]): data[row] for row in rows}
         number = {key: i for i, key in enumerate(used)}
-        stacks = (np.stack([getattr(s, name) for s in used.values()]) for name in ("points", "values", "weights"))
+        points, values, weights = (
+            np.stack([getattr(one, name) for one in used.values()]) for name in ("points", "values", "weights")
+        )
         return Ensemble(
-            self.layout, self.job.objective, *stacks, [number[id(data[row])] for row in rows], dtype=dtype,
-            device=self.job.device, backend=self.job.backend,
+            self.layout, self.job.objective, points, values, weights, [number[id(data[row])] for row in rows],
+            dtype=dtype, device=self.job.device, backend=self.job.backend,
         )  # fmt: skip
 
     def _outputs(self, past: Round) -> list[list[F64]]:
@@ -222,7 +224,7 @@ class Group:
             sup_at_points=np.array([sup for _, sup in at_points]) * scales,
             steps=np.sum([past.population.steps for past in self.rounds], axis=0, dtype=np.int64),
             seconds=np.full(n, seconds / n),
-            attempts=np.sum([past.attempts for past in self.rounds], axis=0, dtype=np.int64) - self.job.rounds + 1,
+            attempts=np.array([self._attempts(i) for i in range(n)], dtype=np.int64),
             curves=tuple(self._curve(i) for i in range(n)),
         )
 
@@ -255,6 +257,10 @@ class Group:
             scale *= data.scale
         return block_diagonal(made)
 
+    def _attempts(self, i: int) -> int:
+        """Draws of random weights of a member: one for each round and one more for each draw that was dead."""
+        return int(sum(past.attempts[i] for past in self.rounds)) - self.job.rounds + 1
+
     def _provenance(self, i: int) -> dict[str, Any]:
         """Where the network of a member comes from."""
         target, replica = self.members[i]
@@ -266,7 +272,7 @@ class Group:
             "start": self.job.start,
             "replica": replica,
             "seed": self.job.seed,
-            "attempts": int(sum(past.attempts[i] for past in self.rounds)) - self.job.rounds + 1,
+            "attempts": self._attempts(i),
         }
         return told | ({"rounds": self.job.rounds} if self.job.rounds > 1 else {})
 

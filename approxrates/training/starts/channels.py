@@ -51,7 +51,7 @@ class Channels:
         able = [i for i, name in enumerate(self.codes) if name == code]
         m, carried = self.carry.n_units, arch.dim * (not arch.injection)
         if len(able) < m * (carried + 1) or arch.width < m * (carried + 1) + 1:
-            raise ValueError(_too_narrow(arch, m, carried + 1, mixed=bool(self.activation.parts)))
+            raise ValueError(_too_narrow(arch, code, m, carried + 1))
         self.x_units = np.array(able[: m * carried], dtype=np.intp).reshape(carried, m)
         self.sum_units = np.array(able[m * carried : m * (carried + 1)], dtype=np.intp)
         taken = {*self.x_units.ravel().tolist(), *self.sum_units.tolist()}
@@ -118,12 +118,12 @@ class Channels:
 
 
 def _best_carry(arch: Architecture, activation: Activation, bend: float) -> tuple[str, Carry]:
-    """The kind of unit that carries numbers, and how: of a mixed layer the exact one, then the one with fewest units."""
+    """The kind of unit that carries numbers, and how: of a mixed layer the exact one with fewest units."""
     found = {part.name: carry_of(part, bend) for part in activation.parts or (activation,)}
     able = [(code, carry) for code, carry in found.items() if carry is not None]
     if not able:
         raise ValueError(
-            f"start='constructive' needs an activation that can hand on a number: piecewise polynomial of degree 1 to 3, "
+            "start='constructive' needs an activation that can hand a number on: piecewise polynomial of degree 1 to 3 "
             f"or smooth and steepest at some point. Got activation={arch.activation!r}. Use start='random'."
         )
     return min(able, key=lambda pair: (not pair[1].exact, pair[1].n_units))
@@ -138,11 +138,14 @@ def _check_kind(arch: Architecture) -> None:
         )
 
 
-def _too_narrow(arch: Architecture, m: int, n_numbers: int, *, mixed: bool) -> str:
+def _too_narrow(arch: Architecture, code: str, m: int, n_numbers: int) -> str:
     """The message that names the least width."""
-    least = m * n_numbers + 1 if not mixed else 2 * m * n_numbers - (arch.activation != "")
+    needed = m * n_numbers
+    least = arch.width + 1
+    while activations.get(arch.activation).units(least).count(code) < needed or least <= needed:
+        least += 1
     return (
-        f"start='constructive' needs width >= {least} for {arch.activation} in dim={arch.dim}: {m} "
-        f"{'units carry' if m > 1 else 'unit carries'} each of {n_numbers} numbers, and one unit is a feature. "
+        f"start='constructive' needs width >= {least} for {arch.activation} in dim={arch.dim}: {m} {code} "
+        f"{'units carry' if m > 1 else 'unit carries'} each of {n_numbers} numbers, and a unit is left for features. "
         f"Got width={arch.width}. Use width={least} or more, or start='random'."
     )

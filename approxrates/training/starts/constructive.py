@@ -1,15 +1,14 @@
-"""The constructive start: a good approximation, written as a network of the architecture, from which training begins."""
+"""The constructive start: a good approximation, written as a network of the architecture."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from approxrates import activations, sampling
+from approxrates import sampling
 from approxrates.seeds import seed_for
-from approxrates.training.points import is_smooth
 from approxrates.training.starts.base import F64, Architecture, Standardised
 from approxrates.training.starts.carry import BENDS
-from approxrates.training.starts.channels import Channels, Features
+from approxrates.training.starts.channels import Channels
 from approxrates.training.starts.fitting import Fitted, fit
 from approxrates.training.starts.greedy import choose
 from approxrates.training.starts.hinges import ends_of, interpolant, is_hinge
@@ -54,15 +53,16 @@ def _built(channels: Channels, target: Standardised, rng: np.random.Generator | 
             features, coefficients = interpolant(activation, ends, heights)
             return fit(channels, features, coefficients, points, np.interp(points[:, 0], ends, heights))
         return fit(channels, interpolant(activation, ends, np.zeros_like(ends))[0], None, points, y)
-    features = spline_features(activation, channels.n_features, rng) if arch.dim == 1 else None
+    features = None
+    if arch.dim == 1:
+        features = spline_features(activation, channels.n_features, rng, straight=arch.injection)
     if features is None:
-        features = choose(channels, points, y, is_smooth(target.target), rng)
+        features = choose(channels, points, y, target.target.regularity.smoothness, rng)
     return fit(channels, features, None, points, y)
 
 
 def fitting_points(channels: Channels, target: Standardised) -> F64:
-    """Where coefficients are fitted, ``(M, dim)``: jittered points that depend on target and number of features, or
-    the data."""
+    """Where coefficients are fitted, ``(M, dim)``: jittered points by target and number of features, or the data."""
     if target.target.samples is not None:
         return target.target.samples[0]
     dim = channels.arch.dim

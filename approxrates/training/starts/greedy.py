@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,28 +20,26 @@ _MOST_ROUNDS = 8
 _WORK = 2e9
 
 
-def choose(
-    channels: Channels, points: F64, y: F64, smooth: bool, rng: np.random.Generator | None
-) -> Features:
+def choose(channels: Channels, points: F64, y: F64, smoothness: float, rng: np.random.Generator | None) -> Features:
     """Features out of a dictionary, for each layer among the functions that the layer can really compute.
 
     Args:
         channels: The plan.
         points: Shape ``(M, dim)``.
         y: What is to be fitted, ``(M,)``.
-        smooth: Whether it is smooth.
+        smoothness: Its smoothness.
         rng: Makes the dictionary; an even one if None.
     """
     arch, n = channels.arch, channels.n_features
     rounds = 1 if channels.carry.exact else min(arch.depth, _MOST_ROUNDS)
     # Large networks are given fewer candidates, as the work grows with the third power of their size.
     surplus = min(_SURPLUS, max(_LEAST_SURPLUS, _WORK / (len(points) * n * n * rounds)))
-    candidates = dictionary(channels.feature_codes, arch.dim, surplus, smooth=smooth, rng=rng)
+    candidates = dictionary(channels.feature_codes, arch.dim, surplus, smoothness, rng)
     choice = Choice(np.concatenate([np.ones((len(points), 1)), points], axis=1), y)
     free, received = np.ones(len(candidates.kinds), dtype=bool), channels.received(points)
     slots: list[int] = []
     cuts = [i * arch.depth // rounds for i in range(rounds + 1)]
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, stop in itertools.pairwise(cuts):
         codes = channels.feature_codes[: channels.per_layer * (stop - start)]
         quotas = [codes.count(code) for code in candidates.codes]
         atoms = candidates.values(received[(start + stop) // 2])
@@ -66,7 +66,9 @@ class Choice:
         self.basis = np.linalg.qr(base)[0]
         self.residual = y - self.basis @ (self.basis.T @ y)
 
-    def take(self, atoms: F64, kinds: NDArray[np.intp], quotas: list[int], free: NDArray[np.bool_], block: int) -> list[int]:
+    def take(
+        self, atoms: F64, kinds: NDArray[np.intp], quotas: list[int], free: NDArray[np.bool_], block: int
+    ) -> list[int]:
         """So many more atoms of each kind, in the order of their choice.
 
         Args:
@@ -92,8 +94,10 @@ class Choice:
             self.basis = np.concatenate([self.basis, directions], axis=1)
         return chosen
 
-    def _from_list(self, atoms: F64, kinds: NDArray[np.intp], left: NDArray[np.intp], block: int) -> tuple[list[int], F64]:
-        """Up to ``block`` of a few atoms, one after the other, and the orthonormal directions they add; lowers ``left``."""
+    def _from_list(
+        self, atoms: F64, kinds: NDArray[np.intp], left: NDArray[np.intp], block: int
+    ) -> tuple[list[int], F64]:
+        """Up to ``block`` of a few atoms, one by one, and the orthonormal directions they add; lowers ``left``."""
         picked: list[int] = []
         directions = []
         atoms = atoms.copy()

@@ -9,6 +9,7 @@ from approxrates.training.starts.base import F64
 from approxrates.training.starts.channels import Features
 from approxrates.training.starts.splines import knots, outward
 
+
 def hinge_slopes(activation: Activation) -> tuple[float, float] | None:
     """Slopes left and right of zero of an activation with a single kink, at zero, and the value zero there; or None."""
     if activation.parts or activation.period or activation.degree != 1 or activation.breakpoints != (0.0,):

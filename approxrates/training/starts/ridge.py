@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from approxrates import activations
 from approxrates.activations import Activation, Family
+from approxrates.training.points import SMOOTH_FROM
 from approxrates.training.starts.base import F64
 from approxrates.training.starts.fourier import waves
-
-_STEEPEST = {True: 1.0, False: 4.0}
-"""Largest steepness, in units per length, for smooth targets and for rough ones."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Dictionary:
 
 
 def dictionary(
-    feature_codes: list[str], dim: int, surplus: float, *, smooth: bool, rng: np.random.Generator | None
+    feature_codes: list[str], dim: int, surplus: float, smoothness: float, rng: np.random.Generator | None
 ) -> Dictionary:
     """Candidates for every kind of unit.
 
@@ -54,7 +52,7 @@ def dictionary(
         feature_codes: The activation of each feature that is wanted.
         dim: Dimension of the input.
         surplus: Candidates for each feature wanted.
-        smooth: Whether the target is smooth.
+        smoothness: Of the target.
         rng: Random numbers; even sequences if None.
     """
     codes, kinds, weights, offsets = list(dict.fromkeys(feature_codes)), [], [], []
@@ -64,12 +62,20 @@ def dictionary(
         if activation.family is Family.PERIODIC and activation.period:
             found = waves(activation.period, dim, count, rng)
         else:
-            per_length = len(feature_codes) ** (1.0 / dim)
-            found = _ridges(activation, dim, count, max(2.0, _STEEPEST[smooth] * per_length), rng)
+            found = _ridges(activation, dim, count, _steepest(len(feature_codes), dim, smoothness), rng)
         kinds.append(np.full(len(found[1]), i))
         weights.append(found[0])
         offsets.append(found[1])
     return Dictionary(codes, np.concatenate(kinds), np.concatenate(weights), np.concatenate(offsets))
+
+
+def _steepest(n: int, dim: int, smoothness: float) -> float:
+    """The steepest candidates: what ``n`` features that share the cube can resolve, less where little is to be resolved.
+
+    The factors were chosen by the errors of the starts for tanh and gelu at r = 0.5, 1.5, 2.5 and an analytic target.
+    """
+    factor = (4.0 if smoothness <= 1.0 else 2.0 if smoothness < SMOOTH_FROM else 1.0) * min(dim, 2)
+    return max(2.0, factor * n ** (1.0 / dim))
 
 
 def is_homogeneous(activation: Activation) -> bool:

@@ -29,16 +29,24 @@ def outward(at: F64) -> Features:
     return Features(side[:, None], -side * at)
 
 
-def spline_features(activation: Activation, n: int, rng: np.random.Generator | None) -> Features | None:
+def spline_features(
+    activation: Activation, n: int, rng: np.random.Generator | None, *, straight: bool
+) -> Features | None:
     """Features that make splines of the activation's degree, or None if it cannot or ``n`` is too small.
 
     Args:
         activation: Of degree 2 or 3.
         n: How many.
         rng: Moves the knots; even if None. Those of B-splines stay even: they are widened and shifted as a whole.
+        straight: Whether only straight lines come with the features, and not all polynomials of the degree.
     """
-    if is_homogeneous(activation):
-        return outward(knots(n, rng))
+    if is_homogeneous(activation) and activation.degree is not None and activation.degree > 1:
+        missing = activation.degree - 1 if straight else 0
+        inner = knots(n - missing, rng) if n > missing else np.zeros(0)
+        if straight:  # polynomials are powers whose knots lie outside
+            outer = -np.arange(missing) * np.diff(inner, prepend=0.0, append=1.0).max()
+            return Features(np.ones((n, 1)), -np.concatenate([outer, inner])[:n]) if n > missing else None
+        return outward(inner)
     if activation.name not in ("quadratic_bspline", "cubic_bspline") or activation.degree is None:
         return None
     cells = n - activation.degree
