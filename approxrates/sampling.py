@@ -215,6 +215,8 @@ def along_curve(points: Points) -> NDArray[np.intp]:
         Morton (1966), A computer oriented geodetic data base (IBM technical report; recalled).
     """
     dim = points.shape[1]
+    if dim == 1:
+        return np.argsort(points[:, 0], kind="stable")
     bits = min(_CELL_BITS, _PLACE_BITS // dim)
     cells = np.minimum((points * 2.0**bits).astype(np.int64), 2**bits - 1)
     place = np.zeros(len(points), dtype=np.int64)
