@@ -53,12 +53,9 @@ def _built(channels: Channels, target: Standardised, rng: np.random.Generator | 
             features, coefficients = interpolant(activation, ends, heights)
             return fit(channels, features, coefficients, points, np.interp(points[:, 0], ends, heights))
         return fit(channels, interpolant(activation, ends, np.zeros_like(ends))[0], None, points, y)
-    features = None
-    if arch.dim == 1:
-        features = spline_features(activation, channels.n_features, rng, straight=arch.injection)
-    if features is None:
-        features = choose(channels, points, y, target.target.regularity.smoothness, rng)
-    return fit(channels, features, None, points, y)
+    spline = spline_features(activation, channels.n_features, rng, straight=arch.injection) if arch.dim == 1 else None
+    chosen = spline or choose(channels, points, y, target.target.regularity.smoothness, rng)
+    return fit(channels, chosen, None, points, y)
 
 
 def fitting_points(channels: Channels, target: Standardised) -> F64:

@@ -70,12 +70,13 @@ def dictionary(
 
 
 def _steepest(n: int, dim: int, smoothness: float) -> float:
-    """The steepest candidates: what ``n`` features that share the cube can resolve, less where little is to be resolved.
+    """The steepest candidates: what ``n`` features that share the cube can resolve, less for smoother targets.
 
     The factors were chosen by the errors of the starts for tanh and gelu at r = 0.5, 1.5, 2.5 and an analytic target.
     """
     factor = (4.0 if smoothness <= 1.0 else 2.0 if smoothness < SMOOTH_FROM else 1.0) * min(dim, 2)
-    return max(2.0, factor * n ** (1.0 / dim))
+    steepest: float = max(2.0, factor * n ** (1.0 / dim))
+    return steepest
 
 
 def is_homogeneous(activation: Activation) -> bool:

@@ -55,4 +55,4 @@ def spline_features(
     widened, shift = (0.0, 0.0) if rng is None else (_MOST_WIDENED * rng.random(), rng.random())
     mesh = 1.0 / (cells - widened)
     centres = mesh * (np.arange(n) - (activation.degree - 1) / 2) - shift * (cells * mesh - 1.0)
-    return Features(np.full((n, 1), 1.0 / mesh), -centres / mesh)
+    return Features(np.full((n, 1), 1.0 / mesh), np.asarray(-centres / mesh, dtype=np.float64))
