@@ -35,6 +35,8 @@ _HOMES = {
     "SOAP": "training",
     "SelfScaledBFGS": "training",
     "LBFGS": "training",
+    "LevenbergMarquardt": "training",
+    "Minimax": "training",
     "MeanSquare": "objectives",
     "LpPower": "objectives",
     "SoftmaxCrossEntropy": "objectives",
@@ -112,7 +114,7 @@ if TYPE_CHECKING:
     from approxrates.spec import Construction, Reference
     from approxrates.study import Study
     from approxrates.target import Target
-    from approxrates.training import LBFGS, SOAP, Adam, SelfScaledBFGS, train
+    from approxrates.training import LBFGS, SOAP, Adam, LevenbergMarquardt, Minimax, SelfScaledBFGS, train
 
 
 def __getattr__(name: str) -> Any:
