@@ -131,8 +131,12 @@ def jacobian_block(p, shape, kinds, numbers, x, h, s, o, d, target, at, b):
 
 
 @reducing
-def _loss_block(power, o, values, weights, n_outputs, at, b):
-    """Loss of a block of outputs ``o``, which become its derivatives: the mean of ``|error|**power`` over outputs."""
+def _loss_block(power, o, values, weights, terms, n_outputs, at, b):
+    """Loss of a block of outputs ``o``, which become its derivatives: the mean of ``|error|**power`` over outputs.
+
+    Terms are written down first and added up after. A loop that does both is compiled twice, with and without vector
+    instructions, and where the arrays lie in memory decides which runs: sums would differ in the last place.
+    """
     T = o.dtype.type
     loss, share, p = T(0.0), T(1.0) / T(n_outputs), T(power)
     for k in range(n_outputs):
@@ -141,14 +145,16 @@ def _loss_block(power, o, values, weights, n_outputs, at, b):
             for m in range(b):
                 e = row[m] - value[at + m]
                 w = weight[at + m] * share
-                loss += w * e * e
+                terms[m] = w * e * e
                 row[m] = p * w * e
         else:
             for m in range(b):
                 e = row[m] - value[at + m]
                 w = weight[at + m] * share * abs(e) ** (p - T(2.0))
-                loss += w * e * e
+                terms[m] = w * e * e
                 row[m] = p * w * e
+        for m in range(b):
+            loss += terms[m]
     return loss
 
 
@@ -166,7 +172,7 @@ def value_and_gradient(p, shape, kinds, numbers, power, points, values, weights,
         b = min(block, n_points - at)
         _load(shape, points, x, h, at, b)
         forward_block(p, shape, kinds, numbers, x, h, s, o, wanted, b)
-        loss += _loss_block(power, o, values, weights, shape[3], at, b)
+        loss += _loss_block(power, o, values, weights, d[0, 0], shape[3], at, b)
         if wanted:
             backward_block(p, shape, kinds, numbers, x, h, s, o, d, g, b)
         at += b

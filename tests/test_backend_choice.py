@@ -1,0 +1,60 @@
+"""Which backend serves, who says so, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+
+import approxrates as ar
+from approxrates import backends
+from approxrates.training.ensemble import Ensemble, Layout
+
+TREE = ar.load_target("faber_tree", smoothness=0.5, dim=1)
+ARCH = ar.FixedWidth(dim=1, width=4, depth=2)
+
+
+def ensemble(activation="relu", objective=None, backend="auto"):
+    layout = Layout(ARCH.shapes, ar.activations.get(activation))
+    data = np.linspace(0, 1, 32).reshape(1, 1, 1, 32)
+    return Ensemble(layout, objective or ar.MeanSquare(), data, data, data / data.sum(), [0], backend=backend)
+
+
+def test_auto_takes_the_compiled_loops_where_they_can_serve():
+    pytest.importorskip("numba")
+    assert ensemble().backend == "native"
+    assert ensemble(objective=ar.LpPower(4.0)).backend == "native"
+    assert ensemble(backend="reference").backend == "reference"
+
+
+def test_auto_falls_back(monkeypatch):
+    other = ar.activations.Activation(
+        "softsign", ar.activations.Family.SMOOTH, lambda z, xp: z / (1 + abs(z)), lambda z, xp: (1 + abs(z)) ** -2
+    )
+    layout = Layout(ARCH.shapes, other)
+    cpu = torch.device("cpu")
+    assert "no compiled form" in backends.obstacle(layout, ar.MeanSquare(), torch.float64, cpu)
+    monkeypatch.setattr("approxrates.backends.native._is_installed", lambda: False)
+    assert ensemble().backend == "reference"
+    assert "not installed" in backends.obstacle(layout, ar.MeanSquare(), torch.float64, cpu)
+    with pytest.raises(ValueError, match="cannot be used: numba is not installed"):
+        ar.train(ARCH, TREE, plan=[ar.Adam(steps=1)], backend="native")
+    assert ar.train(ARCH, TREE, plan=[ar.Adam(steps=1)]).losses[0] > 0
+
+
+def test_the_environment_sets_the_default(monkeypatch):
+    monkeypatch.setenv("APPROXRATES_BACKEND", "reference")
+    assert backends.check_backend(None) == "reference"
+    assert backends.check_backend("auto") == "auto"
+    monkeypatch.setenv("APPROXRATES_BACKEND", "gpu")
+    with pytest.raises(ValueError, match=r"APPROXRATES_BACKEND must be one of auto, reference, native\. Got 'gpu'"):
+        ar.train(ARCH, TREE, plan=[ar.Adam(steps=1)])
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match=r"backend must be one of auto, reference, native\. Got 'c'"):
+        ar.train(ARCH, TREE, plan=[ar.Adam(steps=1)], backend="c")
+
+
+@pytest.mark.parametrize("memory", [0, -5])
+def test_memory_must_be_positive(memory):
+    with pytest.raises(ValueError, match="memory"):
+        ar.train(ARCH, TREE, plan=[ar.Adam(steps=1)], memory=memory)
