@@ -46,6 +46,19 @@ def test_run_writes_every_product_and_a_second_run_does_nothing(folder):
     assert after == before
 
 
+def test_run_keeps_the_curves_of_training_if_asked(tmp_path):
+    trained = STUDY.partition("[[constructions]]")[0].replace("draws = 2", "draws = 1")
+    net = '[net]\nkind = "fixed_width"\ndim = 1\nwidth = 4\ndepth = 1\n'
+    training = '[training]\nreplicas = 2\nplan = [{ stage = "adam", steps = 3 }]\n'
+    (tmp_path / "study.toml").write_text(trained + net + training)
+    invoke("run", tmp_path, "--no-report", "--out", tmp_path / "without")
+    assert not (tmp_path / "without" / "curves").exists()
+    invoke("run", tmp_path, "--no-report", "--curves")
+    ids = set(ar.load_records(tmp_path).frame().run_id)
+    assert {path.stem for path in (tmp_path / "curves").iterdir()} == ids
+    assert len(ids) == 2
+
+
 def test_report_is_byte_identical_when_written_again(folder):
     invoke("run", folder)
     names = ["report.html", "rates.csv", "runs.csv", "README.md"]
