@@ -301,6 +301,18 @@ def test_curves_are_kept_and_losses_fall_along_them():
         assert losses[-1] == loss
 
 
+def test_progress_is_told_between_checkpoints():
+    told, (ensemble, theta) = [], problem()
+    stage = SelfScaledBFGS(steps=100_000, tolerance=0.0)
+    watch = Watch(
+        Population(theta.clone(), range(3)), range(3), stage.name, stage.steps, lambda *news: told.append(news)
+    )
+    stage.begin(ensemble, theta.clone(), watch).advance()
+    assert [(name, of) for name, _, of, _ in told] == [("ssbfgs", 100_000)]
+    assert 25 < told[0][1] <= 50
+    assert 0 < told[0][3] < ensemble.value(theta).median()
+
+
 @stages
 def test_memory_is_announced(kind):
     stage = kind(steps=1)

@@ -182,6 +182,9 @@ class QuasiNewtonDescent(Descent):
             if not self.replicas:
                 return False
             self._leave(self._round())
+        if self.replicas:
+            losses = self.theta.new_tensor([one.loss for one in self.replicas])
+            self.watch.report(max(one.steps for one in self.replicas), losses)
         return bool(self.replicas)
 
     def state(self) -> State:
@@ -271,7 +274,7 @@ class QuasiNewtonDescent(Descent):
 
     def _settled(self, one: _Replica, peak: float) -> Outcome | None:
         """Whether the replica is done after an accepted step."""
-        if not peak < float("inf"):
+        if not peak < math.inf:
             return Outcome.NON_FINITE
         if peak <= self.stage.tolerance:
             return Outcome.CONVERGED
