@@ -273,6 +273,58 @@ def test_a_registered_activation_is_trained_natively(monkeypatch):
         ar.train(ar.FixedWidth(dim=1, width=4, depth=2, activation="wavy"), target, backend="native")
 
 
+def scattered(arrays, rng):
+    """Copies of arrays in one stretch of memory, in random order with random gaps."""
+    arena = np.zeros(sum(a.nbytes for a in arrays) + 8192 * len(arrays), dtype=np.uint8)
+    at, copies = -arena.ctypes.data % 64, [None] * len(arrays)
+    for i in rng.permutation(len(arrays)):
+        at += 16 * int(rng.choice([0, 1, 2, 3, 4, 8, 64, 256]))
+        copies[i] = arena[at : at + arrays[i].nbytes].view(arrays[i].dtype).reshape(arrays[i].shape)
+        copies[i][...] = arrays[i]
+        at += -(-arrays[i].nbytes // 16) * 16
+    return copies
+
+
+@floats
+@pytest.mark.parametrize("objective", [MeanSquare(), LpPower(4)], ids=str)
+@pytest.mark.parametrize("name", ["relu+sin", "tanh", "gelu", "quadratic_bspline"])
+def test_results_do_not_depend_on_where_the_numbers_lie_in_memory(name, objective, dtype):
+    # Loops that write and add up at once are compiled with and without vector instructions; addresses decide.
+    layout, rng = layout_of(name, width=8, injection=True, residual=True), np.random.default_rng(4)
+    ensemble = ensemble_of(layout, 3, m=96, dtype=DTYPES[dtype], objective=objective, backend="native")
+    passes, rows, found = ensemble.passes, rows_of(layout, 3, dtype=DTYPES[dtype]).numpy(), set()
+    blank = [np.zeros_like(rows), np.zeros((3, layout.stride, 96), rows.dtype)]
+    given = [*passes.buffers, passes.points, passes.values, passes.weights, rows, *blank]
+    for _ in range(25):
+        *passes.buffers, passes.points, passes.values, passes.weights, theta, gradient, jacobian = scattered(given, rng)
+        passes.buffers = tuple(passes.buffers)
+        theta, gradient, jacobian = map(torch.from_numpy, (theta, gradient, jacobian))
+        loss, outputs = ensemble.value_and_gradient(theta, gradient), ensemble.jacobian(theta, jacobian)
+        found.add(tuple(part.numpy().tobytes() for part in (loss, gradient, outputs, jacobian)))
+    assert len(found) == 1
+
+
+@floats
+@pytest.mark.parametrize("kind", ["plain", "no-bias"])
+def test_steps_do_not_depend_on_where_the_numbers_lie_in_memory(kind, dtype):
+    layout, rng = layout_of("relu", **KINDS[kind]), np.random.default_rng(4)
+    ensemble = ensemble_of(layout, 2, m=96, dtype=DTYPES[dtype], backend="native")
+    passes, rows, found = ensemble.passes, rows_of(layout, 2, dtype=DTYPES[dtype]), set()
+    rule = SOAP(steps=10).rule(rows, layout)
+    state = after_some_steps(rule, layout, seed=8)
+    names = ("first", "second", "left", "right", "left_basis", "right_basis", "rotated")
+    sets, rates, epsilons = np.zeros(3, dtype=np.int64), np.full((2, 3), 1e-3), np.full(3, 1e-8)
+    for _ in range(25):
+        memory = [rows.numpy(), *passes.buffers, *(state[name].numpy() for name in names)]
+        theta, *rest = scattered(memory, rng)
+        passes.buffers, arrays = tuple(rest[:5]), [torch.from_numpy(a) for a in (theta, *rest[5:])]
+        passes.adam_steps(*arrays[:1], arrays[1:3], sets, rates, epsilons, (0.9, 0.95))
+        hidden = (rule.n_layers, rule.begin, *rule.size)
+        passes.soap_steps(arrays[0], arrays[1:3], sets, rates, epsilons, (0.9, 0.95), 0.95, hidden, arrays[3:])
+        found.add(tuple(a.numpy().tobytes() for a in arrays))
+    assert len(found) == 1
+
+
 def run(stage, layout, theta, *, backend, dtype, n=4):
     """A stage from given parameters on the ensemble of these tests."""
     ensemble = ensemble_of(layout, n, dtype=DTYPES[dtype], n_targets=1, backend=backend)
