@@ -47,11 +47,9 @@ class Channels:
         self.arch = arch
         self.activation = activations.get(arch.activation)
         self.codes = self.activation.units(arch.width)
-        code, self.carry = _best_carry(arch, self.activation, bend)
+        code, self.carry = _carrier(arch, self.activation, bend)
         able = [i for i, name in enumerate(self.codes) if name == code]
         m, carried = self.carry.n_units, arch.dim * (not arch.injection)
-        if len(able) < m * (carried + 1) or arch.width < m * (carried + 1) + 1:
-            raise ValueError(_too_narrow(arch, code, m, carried + 1))
         self.x_units = np.array(able[: m * carried], dtype=np.intp).reshape(carried, m)
         self.sum_units = np.array(able[m * carried : m * (carried + 1)], dtype=np.intp)
         taken = {*self.x_units.ravel().tolist(), *self.sum_units.tolist()}
@@ -117,16 +115,35 @@ class Channels:
         return self.x_units.ravel() if self.x_units.size else self.arch.width + np.arange(self.arch.dim)
 
 
-def _best_carry(arch: Architecture, activation: Activation, bend: float) -> tuple[str, Carry]:
-    """The kind of unit that carries numbers, and how: of a mixed layer the exact one with fewest units."""
-    found = {part.name: carry_of(part, bend) for part in activation.parts or (activation,)}
-    able = [(code, carry) for code, carry in found.items() if carry is not None]
+def _carrier(arch: Architecture, activation: Activation, bend: float) -> tuple[str, Carry]:
+    """The kind of unit that carries numbers, and how: of a mixed layer the exact one, or the one there is room for."""
+    found = [(part.name, carry_of(part, bend)) for part in activation.parts or (activation,)]
+    able = sorted([(c, code) for code, c in found if c is not None], key=lambda p: (not p[0].exact, p[0].n_units))
     if not able:
         raise ValueError(
-            "start='constructive' needs an activation that can hand a number on: piecewise polynomial of degree 1 to 3 "
-            f"or smooth and steepest at some point. Got activation={arch.activation!r}. Use start='random'."
+            f"start='constructive' needs an activation that can hand on a number: piecewise polynomial of degree 1 to "
+            f"3, or smooth and steepest at some point. Got activation={arch.activation!r}. Use start='random'."
         )
-    return min(able, key=lambda pair: (not pair[1].exact, pair[1].n_units))
+    numbers = 1 + arch.dim * (not arch.injection)
+    least = [_least_width(activation, code, carry.n_units * numbers) for carry, code in able]
+    for width, (carry, code) in zip(least, able, strict=True):
+        if width <= arch.width:
+            return code, carry
+    carry, code = able[least.index(min(least))]
+    m = carry.n_units
+    raise ValueError(
+        f"start='constructive' needs width >= {min(least)} for {arch.activation} in dim={arch.dim}: {m} {code} "
+        f"{'units carry' if m > 1 else 'unit carries'} each of {numbers} numbers, and a unit is left for features. "
+        f"Got width={arch.width}. Use width={min(least)} or more, or start='random'."
+    )
+
+
+def _least_width(activation: Activation, code: str, needed: int) -> int:
+    """The least width with so many units of a kind, and one more of any."""
+    width = needed + 1
+    while activation.units(width).count(code) < needed:
+        width += 1
+    return width
 
 
 def _check_kind(arch: Architecture) -> None:
@@ -136,16 +153,3 @@ def _check_kind(arch: Architecture) -> None:
             f"start='constructive' needs bias=True, n_outputs=1 and residual=False. "
             f"Got bias={arch.bias}, n_outputs={arch.n_outputs}, residual={arch.residual}. Use start='random'."
         )
-
-
-def _too_narrow(arch: Architecture, code: str, m: int, n_numbers: int) -> str:
-    """The message that names the least width."""
-    needed = m * n_numbers
-    least = arch.width + 1
-    while activations.get(arch.activation).units(least).count(code) < needed or least <= needed:
-        least += 1
-    return (
-        f"start='constructive' needs width >= {least} for {arch.activation} in dim={arch.dim}: {m} {code} "
-        f"{'units carry' if m > 1 else 'unit carries'} each of {n_numbers} numbers, and a unit is left for features. "
-        f"Got width={arch.width}. Use width={least} or more, or start='random'."
-    )

@@ -35,14 +35,14 @@ def constructive_start(arch: Architecture, target: Standardised, replica: int, s
         rng = None
         if replica:
             rng = np.random.default_rng(seed_for("knots", architecture=arch.to_spec(), replica=replica, seed=seed))
-        found.append(_built(Channels(arch, bend), target, rng))
+        found.append(build(Channels(arch, bend), target, rng))
         if found[-1].faithful:
             return found[-1].theta, 1
     return min(found, key=lambda one: one.error).theta, 1
 
 
-def _built(channels: Channels, target: Standardised, rng: np.random.Generator | None) -> Fitted:
-    """The network on these channels."""
+def build(channels: Channels, target: Standardised, rng: np.random.Generator | None) -> Fitted:
+    """The network on these channels; with random numbers if ``rng`` is given."""
     arch, activation = channels.arch, channels.activation
     points = fitting_points(channels, target)
     y = target(points)
