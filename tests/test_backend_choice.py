@@ -1,11 +1,15 @@
 """Which backend serves, who says so, and what is refused."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 import approxrates as ar
 from approxrates import backends
+from approxrates.objectives import BinaryLogistic
 from approxrates.training.ensemble import Ensemble, Layout
 
 TREE = ar.load_target("faber_tree", smoothness=0.5, dim=1)
@@ -47,6 +51,29 @@ def test_the_environment_sets_the_default(monkeypatch):
     monkeypatch.setenv("APPROXRATES_BACKEND", "gpu")
     with pytest.raises(ValueError, match=r"APPROXRATES_BACKEND must be one of auto, reference, native\. Got 'gpu'"):
         ar.train(ARCH, TREE, plan=[ar.Adam(steps=1)])
+
+
+def test_native_by_the_environment_must_be_possible(monkeypatch):
+    monkeypatch.setenv("APPROXRATES_BACKEND", "native")
+    monkeypatch.setattr("approxrates.backends.native._is_installed", lambda: False)
+    with pytest.raises(ValueError, match="numba is not installed"):
+        ar.train(ARCH, TREE, plan=[ar.Adam(steps=1)])
+
+
+def test_losses_without_compiled_form_go_to_the_reference():
+    assert ensemble(objective=BinaryLogistic()).backend == "reference"
+    with pytest.raises(ValueError, match="the loss BinaryLogistic has no compiled form"):
+        ensemble(objective=BinaryLogistic(), backend="native")
+
+
+def test_a_fit_on_the_reference_never_imports_the_compiler():
+    code = """
+import sys, approxrates as ar
+ar.train(ar.FixedWidth(dim=1, width=4, depth=1), ar.load_target("polynomial"), plan=[ar.Adam(steps=1)],
+         backend="reference")
+sys.exit("numba" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_unknown_names_are_refused():

@@ -18,6 +18,7 @@ ARCH = ar.FixedWidth(dim=1, width=5, depth=2, activation="tanh")
 PLANS = {
     "adam": [ar.Adam(steps=60)],
     "soap": [ar.SOAP(steps=60, refresh=7)],
+    "adapt": [ar.SOAP(steps=60, adapt=True)],
     "ssbfgs": [ar.Adam(steps=20), ar.SelfScaledBFGS(steps=150)],
     "lbfgs": [ar.Adam(steps=20), ar.LBFGS(steps=150)],
     "lm": [ar.Adam(steps=20), ar.LevenbergMarquardt(steps=60)],
@@ -126,6 +127,22 @@ def test_what_is_damaged_or_foreign_is_not_taken_up(tmp_path, monkeypatch):
     for damaged in (text[: len(text) // 2], b"", b"\0" * 100, text[:-1]):
         file.write_bytes(damaged)
         assert same(fit(path, PLANS["adam"]), fit(None, PLANS["adam"]))
+
+
+def turning(speed):
+    """A target whose name does not tell what it closes over."""
+    return ar.Target.from_callable(lambda x: np.cos(speed * x[:, 0]), WAVE.regularity, name="turning")
+
+
+def test_a_target_of_the_same_name_but_other_values_is_foreign(tmp_path, monkeypatch):
+    one, other, path = turning(7), turning(9), tmp_path / "fit"
+    options = {"replicas": 3, "plan": PLANS["adam"], "n_points": 96}
+    assert one.key == other.key
+    with monkeypatch.context() as patch:
+        die_after(patch, 2)
+        with pytest.raises(Killed):
+            ar.train(ARCH, one, checkpoint=path, **options)
+    assert same(ar.train(ARCH, other, checkpoint=path, **options), ar.train(ARCH, other, **options))
 
 
 def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

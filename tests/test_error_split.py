@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 import approxrates as ar
 from approxrates.records import records_from_table
 from approxrates.records.split import PARTS, SPLIT_COLUMNS, split_error
+from approxrates.records.twins import LAW
 
 DEPTHS = (1, 2, 4, 8)
+ERRORS = [f"error_{part}" for part in PARTS]
 positive = st.floats(1e-12, 1e3)
 
 
@@ -71,10 +73,10 @@ def shares(frame):
 
 def test_the_frame_has_a_row_for_every_size_and_parts_that_sum_to_the_median_error():
     frame = split(table((8, 4, 2, 1), at=0.95, floor=0.01), norm=None)
-    assert list(frame.columns) == ["target", "smoothness", "dim", "activation", "start", *SPLIT_COLUMNS]
+    assert list(frame.columns) == [*LAW, "family", "activation", *SPLIT_COLUMNS]
     assert frame.n_params.tolist() == [size(d) for d in DEPTHS] * 2
     assert frame.error.tolist()[:4] == pytest.approx([math.e * e for e in (8, 4, 2, 1)])
-    assert frame[list(PARTS)].sum(axis=1).to_numpy() == pytest.approx(frame.error.to_numpy(), rel=1e-12)
+    assert frame[ERRORS].sum(axis=1).to_numpy() == pytest.approx(frame.error.to_numpy(), rel=1e-12)
     assert (shares(frame) >= 0).all()
     assert shares(frame).sum(axis=1) == pytest.approx(np.ones(8))
     assert (frame.n_draws == 3).all()
@@ -101,8 +103,8 @@ def test_a_better_start_a_refit_and_a_start_before_training_all_count_as_known()
         4: "random start, larger budget",
         8: "random start, larger budget",  # of the shallower network, which is contained
     }
-    assert rows.architecture[1] == pytest.approx(0.45 * rows.error[1])
-    assert rows.architecture[4] == pytest.approx(0.09 * rows.error[4])
+    assert rows.error_architecture[1] == pytest.approx(0.45 * rows.error[1])
+    assert rows.error_architecture[4] == pytest.approx(0.09 * rows.error[4])
     assert rows.best_known[8] == pytest.approx(0.18 * math.e)
     cheaper = split(random, built).set_index(["start", "depth"]).loc["random"]
     assert cheaper.best_from[8] == "constructive start, untrained"
@@ -171,12 +173,12 @@ def test_what_is_not_stored_is_said_and_lies_inside_optimisation():
     for row in rows:
         del row["sup_at_points"], row["float_floor_sup"]
     frame = split(rows)
-    assert frame[["sampling", "float", "share_sampling", "share_float"]].isna().all(axis=None)
+    assert frame[["error_sampling", "error_float", "share_sampling", "share_float"]].isna().all(axis=None)
     assert shares(frame)[0][:2] == pytest.approx([0.9, 0.1])
     some = [r | ({"sup_at_points": None} if r["target_seed"] == 1 else {}) for r in table((8, 4, 2, 1), at=0.95)]
     frame = split(some)
-    assert frame.sampling.isna().all()
-    assert frame[list(PARTS)].sum(axis=1).to_numpy() == pytest.approx(frame.error.to_numpy())
+    assert frame.error_sampling.isna().all()
+    assert frame[ERRORS].sum(axis=1).to_numpy() == pytest.approx(frame.error.to_numpy())
 
 
 def test_tables_without_shapes_count_the_smaller_sizes_of_the_family():
@@ -198,8 +200,8 @@ def test_a_trained_study_is_split_as_its_stored_numbers_say(tmp_path):
     records = study.run(tmp_path, progress=False, keep="none")
     frame, runs = records.split(), records.frame()
     assert len(frame) == 2 * 2 * 4
-    assert frame[list(PARTS)].sum(axis=1).to_numpy() == pytest.approx(frame.error.to_numpy(), rel=1e-12)
-    assert (frame[list(PARTS)] >= 0).all(axis=None)
+    assert frame[ERRORS].sum(axis=1).to_numpy() == pytest.approx(frame.error.to_numpy(), rel=1e-12)
+    assert (frame[ERRORS] >= 0).all(axis=None)
     # By hand: one run of each draw, so the shares are the mean of two splits.
     row = frame[(frame.norm == "l2") & (frame.start == "random") & (frame.depth == 3)].iloc[0]
     by_hand = []

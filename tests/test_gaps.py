@@ -19,6 +19,7 @@ from approxrates.records.gaps import GAP_COLUMNS, RATIOS
 from approxrates.records.optimisation import LEAST, LEVEL, depth_limited, refit_ratio, start_limited, unresolved
 from approxrates.records.pairing import paired_by_draw, paired_by_run
 from approxrates.records.split import PARTS
+from approxrates.records.twins import LAW
 
 DEPTHS = (1, 2, 4, 8, 16)
 
@@ -247,7 +248,7 @@ def test_the_function_of_so_many_pieces_is_in_fact_a_network_of_that_shape():
 
 def test_the_gap_and_the_gains_are_those_the_errors_were_made_with():
     found = records(table(scale=3.0), table("constructive", before=2.0), line("free_knot_spline", 0.25)).gaps()
-    assert list(found.columns) == ["target", "smoothness", "dim", "activation", *GAP_COLUMNS]
+    assert list(found.columns) == [*LAW, "family", "activation", *GAP_COLUMNS]
     assert found.n_params.tolist() == [size(d) for d in DEPTHS] * 2
     assert found.norm.tolist() == ["sup"] * 5 + ["l2"] * 5
     assert found.optimisation_gap.to_numpy() == pytest.approx(3.0)

@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
-import textwrap
 
 import numpy as np
 import pytest
 import torch
 
 import approxrates as ar
+from approxrates.activations import get
 from approxrates.training import Outcome, fit_members, resolve_plan
+from approxrates.training.ensemble import Layout
+from tests.passes import backends, needs_numba
 
 SMOOTH = ar.Regularity(smoothness=float("inf"), dim=1)
 
@@ -42,12 +44,18 @@ def weights(network):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sin", "relu+sin"])
+@pytest.mark.parametrize(
+    ("activation", "backend"),
+    [
+        *(pytest.param(name, "native", marks=needs_numba) for name in ("relu", "tanh", "sin", "relu+sin")),
+        *((name, "reference") for name in ("tanh", "relu+sin")),
+    ],
+)
 @pytest.mark.parametrize("plan", PLANS)
-def test_a_batch_equals_single_runs_bit_for_bit(plan, activation, dtype):
+def test_a_batch_equals_single_runs_bit_for_bit(plan, activation, backend, dtype):
     arch, stages = arch_of(activation), PLANS[plan]
     members = [(target, replica) for target in (WIGGLE, BUMP) for replica in range(4)]
-    options = {"plan": stages, "dtype": dtype, "n_points": 70}
+    options = {"plan": stages, "dtype": dtype, "n_points": 70, "backend": backend}
     batch = fit_members(arch, members, **options)
     for i in (0, 3, 6):
         alone = fit_members(arch, [members[i]], **options)
@@ -78,19 +86,40 @@ def test_results_do_not_depend_on_the_number_of_threads(plan):
     assert np.array_equal(one.losses, two.losses)
 
 
-def test_another_process_gets_the_same_numbers():
-    script = """
-        import numpy as np, torch, approxrates as ar
-        torch.set_num_threads(1)
-        target = ar.load_target("faber_tree", smoothness=0.5, dim=1, seed=3)
-        plan = [ar.Adam(steps=20), ar.SOAP(steps=20), ar.SelfScaledBFGS(steps=20)]
-        fit = ar.train(ar.FixedWidth(dim=1, width=8, depth=3, activation="tanh"), target, replicas=3, plan=plan)
-        print([loss.hex() for loss in fit.losses.tolist()])
-    """
-    run = [sys.executable, "-c", textwrap.dedent(script)]
-    first, second = (subprocess.run(run, capture_output=True, text=True, check=True).stdout for _ in range(2))
-    assert first == second
-    assert "0x" in first
+@backends
+def test_groups_that_fit_a_small_memory_get_the_same_bits(backend):
+    options = {"replicas": 5, "plan": [ar.Adam(steps=20), ar.SOAP(steps=20, refresh=5)], "backend": backend}
+    whole = ar.train(arch_of(), WIGGLE, **options)
+    each = ar.SOAP(steps=1).bytes_per_replica(Layout(arch_of().shapes, get("tanh")), 96)
+    for memory in (1, 2 * each, 3 * each):
+        cut = ar.train(arch_of(), WIGGLE, memory=memory, **options)
+        assert np.array_equal(cut.losses, whole.losses)
+        assert all(np.array_equal(weights(a), weights(b)) for a, b in zip(cut.networks, whole.networks, strict=True))
+
+
+FITS = """
+import torch, approxrates as ar
+
+def bits(backend):
+    target = ar.load_target("faber_tree", smoothness=0.5, dim=1, seed=3)
+    plan = [ar.Adam(steps=20), ar.SOAP(steps=30, refresh=7), ar.SelfScaledBFGS(steps=20)]
+    arch = ar.FixedWidth(dim=1, width=7, depth=3, activation="tanh+sin")
+    fits = (
+        ar.train(arch, target, replicas=3, plan=plan[:n], dtype=dtype, backend=backend)
+        for n in (1, 2, 3) for dtype in ("float32", "float64")
+    )
+    return [loss.hex() for fit in fits for loss in fit.losses.tolist()]
+"""
+
+
+@backends
+def test_another_process_gets_the_same_numbers(backend):
+    here = {}
+    exec(FITS, here)
+    script = f"{FITS}\ntorch.set_num_threads(1)\nprint(bits({backend!r}))"
+    there = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert there.strip() == str(here["bits"](backend))
+    assert there.count("0x") == 18
 
 
 def test_networks_are_returned_in_the_units_of_the_target():
@@ -268,6 +297,12 @@ GOOD = {"arch": arch_of(), "target": BUMP, "plan": [ar.Adam(steps=1)]}
         ({"budget": 0}, ValueError, "budget must be positive"),
         ({"budget": "4"}, TypeError, "budget must be a number"),
         ({"seed": -1}, ValueError, "seed must be at least 0"),
+        ({"memory": 0}, ValueError, "memory must be at least 1"),
+        ({"memory": 1e9}, TypeError, "memory must be an integer"),
+        ({"checkpoint": 3}, TypeError, "checkpoint must be a path"),
+        ({"checkpoint": ""}, TypeError, "checkpoint must be a path"),
+        ({"checkpoint": f"{__file__}/below/a/file"}, ValueError, "in a folder that can be written"),
+        ({"checkpoint": "x" * 300}, ValueError, "in a folder that can be written"),
     ],
 )
 def test_bad_arguments_are_refused_with_the_mend(changes, kind, message):

@@ -6,6 +6,7 @@ from approxrates.plots.error_map import plot_error_map
 from approxrates.plots.error_split import plot_error_split
 from approxrates.plots.families import (
     brief,
+    by_law_and_family,
     by_target,
     construction_name,
     family_names,
@@ -28,6 +29,7 @@ from approxrates.plots.training_curves import plot_training_curves
 __all__ = [
     "HEADINGS",
     "brief",
+    "by_law_and_family",
     "by_target",
     "construction_name",
     "draw_jumps",

@@ -11,17 +11,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
-from approxrates.plots.families import law_name
+from approxrates.plots.families import by_law_and_family
 from approxrates.plots.rate_curves import NORM_LABELS, SIZE_LABELS
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import check_arguments, figure_of, new_figure, small_labels, styled
 from approxrates.plots.ticks import plain_log_ticks
-from approxrates.records.names import family_label, varying
 from approxrates.records.split import PARTS
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from approxrates.records import Records
 
 MOST_FAMILIES = 24
@@ -58,7 +55,8 @@ def plot_error_split(records: Records, norm: str = "sup", ax: Axes | None = None
     """
     check_arguments(records, ax)
     frame = records.split(norm)
-    families = _families(frame)
+    groups = by_law_and_family(frame)
+    families = [(f"{law}\n{name}", rows) for law, group in groups.items() for name, rows in group.items()]
     if not families:
         raise ValueError(
             f"records must hold a trained network with an error in norm {norm!r}. Got none. Run the study first."
@@ -85,28 +83,6 @@ def plot_error_split(records: Records, norm: str = "sup", ax: Axes | None = None
         _share_labels(panels, norm)
         _legend(panels[0][0], lacking, len(families) - len(shown))
     return panels[0][1]
-
-
-def _families(frame: pd.DataFrame) -> list[tuple[str, Rows]]:
-    """Titles and rows of the trained families, those on one target beside each other."""
-    rows: Rows = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
-    columns = list(frame.columns[: list(frame.columns).index("norm")])
-    groups: dict[tuple[str, ...], Rows] = {}
-    for row in rows:
-        groups.setdefault(tuple(repr(row[c]) for c in columns), []).append(row)
-    keys = [{c: members[0][c] for c in columns} | {"method": "train"} for members in groups.values()]
-    shown = [c for c in varying(keys) if c not in ("target", "target_options", "smoothness", "dim")]
-    titles = [
-        f"{law_name(key, _finite(key['smoothness']), int(key['dim']))}\n{family_label(key, [*shown, 'activation'])}"
-        for key in keys
-    ]
-    together = {law: i for i, law in enumerate(dict.fromkeys(title.partition("\n")[0] for title in titles))}
-    return sorted(zip(titles, groups.values(), strict=True), key=lambda pair: together[pair[0].partition("\n")[0]])
-
-
-def _finite(smoothness: Any) -> float:
-    """Smoothness as a number, infinite where it is missing."""
-    return math.inf if smoothness is None else float(smoothness)
 
 
 def _panels(count: int) -> list[tuple[Axes, Axes]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from approxrates.records.curves import FamilyCurve
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TARGET_COLUMNS = ("target", "target_options", "smoothness", "dim")
 _SHORT = {
@@ -105,6 +108,17 @@ def target_options(text: Any) -> dict[str, Any]:
         except ValueError:
             options[name] = value
     return options
+
+
+def by_law_and_family(frame: pd.DataFrame) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Rows of ``Records.gaps()`` or ``Records.split()`` by the title of their target law, and by family."""
+    groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for found in frame.to_dict("records"):
+        row = {str(name): value for name, value in found.items()}
+        smoothness = math.inf if row["smoothness"] is None else float(row["smoothness"])
+        title = law_name(row, smoothness, int(row["dim"]))
+        groups.setdefault(title, {}).setdefault(str(row["family"]), []).append(row)
+    return groups
 
 
 def _option_words(text: Any) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from approxrates.plots.families import law_name
+from approxrates.plots.families import by_law_and_family
 from approxrates.plots.rate_curves import NORM_LABELS, SIZE_LABELS
 from approxrates.plots.saving import attach_numbers
 from approxrates.plots.style import Look, check_arguments, figure_of, looks, new_figure, small_labels, styled
 from approxrates.plots.ticks import plain_log_ticks
-from approxrates.records.names import family_label, varying
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from approxrates.records import Records
 
 GAP = ("optimisation_gap",)
@@ -62,7 +58,8 @@ def plot_gaps(records: Records, norm: str = "sup", ax: Axes | None = None) -> Ax
             "records must hold a constructive start beside a random one, its error before training, or a spline. Got "
             "none. Write start=ar.axis('random', 'constructive')."
         )
-    groups, called = _groups(frame)
+    groups = list(by_law_and_family(frame).items())
+    called = looks((name, False) for _, families in groups for name in families)
     with styled():
         if ax is not None:
             for title, families in groups:
@@ -78,20 +75,6 @@ def plot_gaps(records: Records, norm: str = "sup", ax: Axes | None = None) -> Ax
                 panel.set_xlabel("")
         _legend(panels[0][0], called, GAINS in kinds)
     return panels[0][0]
-
-
-def _groups(frame: pd.DataFrame) -> tuple[list[tuple[str, dict[str, Rows]]], dict[str, Look]]:
-    """Rows by target law and by family, and how each family is drawn."""
-    rows: Rows = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
-    columns = list(frame.columns[: list(frame.columns).index("norm")])
-    keys = [{c: row[c] for c in columns} | {"method": "train"} for row in rows]
-    shown = [c for c in varying(keys) if c not in ("target", "target_options", "smoothness", "dim")]
-    groups: dict[str, dict[str, Rows]] = {}
-    for key, row in zip(keys, rows, strict=True):
-        smoothness = math.inf if key["smoothness"] is None else float(key["smoothness"])
-        title = law_name(key, smoothness, int(key["dim"]))
-        groups.setdefault(title, {}).setdefault(family_label(key, [*shown, "activation"]), []).append(row)
-    return list(groups.items()), looks((name, False) for families in groups.values() for name in families)
 
 
 def _panels(rows: int, columns: int) -> list[list[Axes]]:

@@ -16,10 +16,11 @@ from approxrates.records.certificates import certified_rows
 from approxrates.records.curves import FamilyCurve
 from approxrates.records.gaps import GAP_COLUMNS, gap_rows
 from approxrates.records.gathering import family_curves
-from approxrates.records.names import varying
+from approxrates.records.names import family_label, varying
 from approxrates.records.rows import FRAME_COLUMNS, flat, regularity_of
 from approxrates.records.split import SPLIT_COLUMNS, split_rows
 from approxrates.records.tablerows import table_row
+from approxrates.records.twins import LAW
 from approxrates.regularity import Regularity
 
 if TYPE_CHECKING:
@@ -170,9 +171,10 @@ class Records:
     def split(self, norm: str | None = None) -> pd.DataFrame:
         """The error of every size of every trained family in its parts, which sum to it: one row per size.
 
-        ``architecture`` (the least error that is known to be in the reach of such networks on this target),
-        ``optimisation``, ``sampling`` (what does not show at the training points) and ``float`` (rounding noise). NaN
-        where the runs did not store what a part is made of; it is then inside another. See docs/honesty.md.
+        ``error_architecture`` (the least error that is known to be in the reach of such networks on this target),
+        ``error_optimisation``, ``error_sampling`` (what does not show at the training points) and ``error_float``
+        (rounding noise), each with its share of the whole. NaN where the runs did not store what a part is made of; it
+        is then inside another. See docs/honesty.md.
 
         Args:
             norm: ``"sup"``, ``"l2"``, or None for both.
@@ -194,12 +196,12 @@ class Records:
 
         norms = ("sup", "l2") if norm is None else (norm,)
         made = [pair for one in norms for pair in make(self.families(norm=one), self._rows)]
-        keys = [key for key, _ in made]
-        known = list(dict.fromkeys(column for key in keys for column in key))
-        always = ("target", "smoothness", "dim", "activation", *([] if left_out else ["start"]))
-        shown = [c for c in known if c not in left_out and (c in always or c in varying(keys))]
-        shown = [c for c in shown if c not in columns]
-        rows = [{c: key.get(c) for c in shown} | row for key, row in made]
+        keys = [{c: v for c, v in key.items() if c not in left_out} for key, _ in made]
+        telling = [c for c in varying(keys) if c not in LAW]
+        names = [family_label(key, [*telling, "activation"]) for key in keys]
+        # Width and depth of a family that holds one of them fixed stand in its rows anyhow.
+        shown = [*LAW, "family", *(c for c in dict.fromkeys(("activation", *telling)) if c not in columns)]
+        rows = [key | {"family": name} | row for key, name, (_, row) in zip(keys, names, made, strict=True)]
         return pd.DataFrame(rows, columns=[*shown, *columns])
 
     def check_bounds(self) -> pd.DataFrame:

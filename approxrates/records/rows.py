@@ -99,7 +99,7 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
         else architecture.get("activation", "relu" if architecture else None)
         or (construction.get("options") or {}).get("activation")
         or metrics.get("activation", "relu"),
-        "architecture": architecture.get("kind"),
+        "architecture": _growth(architecture),
         "architecture_options": _links(architecture) if architecture else None,
         "width": architecture.get("width"),
         "depth": architecture.get("depth"),
@@ -126,9 +126,15 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     return flat_row
 
 
+def _growth(architecture: Mapping[str, Any]) -> str | None:
+    """How networks grow: ``fixed_width``, ``fixed_depth``, or a schedule such as ``depth ~ W^0.5``."""
+    exponent = architecture.get("exponent")
+    return architecture.get("kind") if exponent is None else f"depth ~ W^{exponent:g}"
+
+
 def _links(architecture: Mapping[str, Any]) -> str:
     """What a network has besides width, depth and units: ``"injection, residual"``, ``"no bias"``."""
-    known = {"kind", "dim", "width", "depth", "activation"}
+    known = {"kind", "exponent", "dim", "width", "depth", "activation"}
     told = {True: "{}", False: "no {}"}
     return ", ".join(
         told[v].format(k) if isinstance(v, bool) else f"{k}={_short(v)}"

@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 PARTS = ("architecture", "optimisation", "sampling", "float")
 SPLIT_COLUMNS = (
-    *("norm", "n_params", "width", "depth", "error", *PARTS),
+    *("norm", "n_params", "width", "depth", "error", *(f"error_{part}" for part in PARTS)),
     *(f"share_{part}" for part in PARTS),
     *("best_known", "best_from", "n_draws"),
 )
@@ -144,7 +144,7 @@ def _of_size(curve: FamilyCurve, j: int, known: Mapping[tuple[Any, ...], Sequenc
     return (
         {"norm": curve.norm, "n_params": float(curve.sizes[j]), "error": error, "n_draws": len(splits)}
         | dict(zip(("width", "depth"), shape or (None, None), strict=True))
-        | {part: error * share for part, share in shares.items()}
+        | {f"error_{part}": error * share for part, share in shares.items()}
         | {f"share_{part}": share for part, share in shares.items()}
         | {"best_known": median(np.array([b.error for b in bests]))}
         | {"best_from": Counter(b.source for b in bests).most_common(1)[0][0]}

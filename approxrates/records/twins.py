@@ -13,7 +13,8 @@ from approxrates.records.curves import FamilyCurve
 
 Array = NDArray[np.float64]
 
-_LAW = ("target", "target_options", "smoothness", "dim")
+LAW = ("target", "target_options", "smoothness", "dim")
+"""Columns of a target law."""
 
 
 def law_of(curve: FamilyCurve) -> tuple[str, ...]:
@@ -23,7 +24,7 @@ def law_of(curve: FamilyCurve) -> tuple[str, ...]:
 
 def law_of_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The same of a flat row."""
-    return tuple(repr(row.get(column)) for column in _LAW)
+    return tuple(repr(row.get(column)) for column in LAW)
 
 
 def networks_of(curve: FamilyCurve) -> tuple[tuple[str, str], ...]:

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from approxrates import theory
-from approxrates.plots import brief, by_target, construction_name, family_names, is_easy, readable, target_name
+from approxrates.plots import (
+    brief,
+    by_law_and_family,
+    by_target,
+    construction_name,
+    family_names,
+    is_easy,
+    readable,
+    target_name,
+)
 from approxrates.records.curves import SAID_OF_KEPT_OUT
 from approxrates.records.declared import CLOSE
-from approxrates.report.gaps import gap_lines, gap_summary, rows_of_law
+from approxrates.report.gaps import gap_lines, gap_summary
 from approxrates.report.limits import interval_text, limit_lines, optimisation_line
 
 if TYPE_CHECKING:
@@ -218,14 +227,14 @@ def target_findings(records: Records) -> list[tuple[str, list[str]]]:
     """For each target law its title and findings: rates with places, comparisons, limits of optimisation, failures."""
     families = records.families()
     names = dict(zip(map(id, families), family_names(families), strict=True))
-    contrasts, gaps, split = _contrasts(records), records.gaps("sup"), records.split("sup")
+    contrasts, gaps, split = _contrasts(records), *map(by_law_and_family, (records.gaps("sup"), records.split("sup")))
     dims = len({f.regularity.dim for f in families}) > 1
     found = []
     for group in by_target(families):
         lines = [_rate_line(f, names[id(f)]) for f in group]
         lines += _comparison_lines(group, contrasts)
         lines += [line for f in group for line in limit_lines(f, names[id(f)])]
-        lines += gap_lines(rows_of_law(gaps, group[0].key), rows_of_law(split, group[0].key))
+        lines += gap_lines(gaps.get(target_name(group[0]), {}), split.get(target_name(group[0]), {}))
         found.append((_law_title(group[0], dims), lines))
     return found
 

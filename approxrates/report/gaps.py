@@ -6,25 +6,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from approxrates.plots import brief, readable
-from approxrates.records.names import family_label, varying
+from approxrates.plots import brief, by_law_and_family, readable
 from approxrates.records.split import PARTS
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from approxrates.records import Records
 
 Row = Mapping[str, Any]
-_LAW = ("target", "target_options", "smoothness", "dim")
 _CALLED = {part: part for part in PARTS} | {"float": "floating point"}
 
 
 def gap_summary(records: Records) -> list[str]:
     """The optimisation gap and the gain over the start at the largest sizes of all families, in one sentence each."""
-    rows = _rows(records.gaps("sup"))
+    families = [rows for group in by_law_and_family(records.gaps("sup")).values() for rows in group.values()]
     lines = []
-    gaps = [_last(members, "optimisation_gap") for _, members in families_of(rows)]
+    gaps = [_last(rows, "optimisation_gap") for rows in families]
     told = [row for row in gaps if row is not None]
     if told:
         low, high = (pick(row["optimisation_gap"] for row in told) for pick in (min, max))
@@ -34,7 +30,7 @@ def gap_summary(records: Records) -> list[str]:
             f"norm, {len(told)} {'family' if len(told) == 1 else 'families'}); every size with its interval is in "
             "`gaps.csv`."
         )
-    gains = [_last(members, "gain_over_start") for _, members in families_of(rows)]
+    gains = [_last(rows, "gain_over_start") for rows in families]
     better = [row for row in gains if row is not None and row["gain_over_start_low"] > 1]
     if any(row is not None for row in gains):
         count = sum(row is not None for row in gains)
@@ -45,20 +41,20 @@ def gap_summary(records: Records) -> list[str]:
     return lines
 
 
-def gap_lines(gaps: Sequence[Row], split: Sequence[Row]) -> list[str]:
+def gap_lines(gaps: Mapping[str, Sequence[Row]], split: Mapping[str, Sequence[Row]]) -> list[str]:
     """Gap, gains and parts of each trained family of one target law.
 
     Args:
-        gaps: Rows of ``Records.gaps("sup")`` of the law.
-        split: Rows of ``Records.split("sup")`` of the law.
+        gaps: Rows of ``Records.gaps("sup")`` of the law, by family.
+        split: Rows of ``Records.split("sup")`` of the law, by family.
     """
     lines = []
-    for name, members in families_of(gaps):
+    for name, members in gaps.items():
         told = [_span(members, column, text) for column, text in _SENTENCES.items()]
         parts = [text for text in told if text]
         if parts:
             lines.append(f"{name}: {'; '.join(parts)} (sup norm, 95 %).")
-    for name, members in families_of(split):
+    for name, members in split.items():
         lines.append(_parts_line(name, members[-1]))
     return lines
 
@@ -68,31 +64,6 @@ _SENTENCES = {
     "gain_over_start": "training divides the error of its constructive start by",
     "gain_over_spline": "error of the best spline of equal count over the achievable one",
 }
-
-
-def families_of(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Rows by family, each with a name that tells it from the others."""
-    columns = [c for c in (rows[0] if rows else ()) if c not in _LAW]
-    columns = columns[: columns.index("norm")] if "norm" in columns else columns
-    keys = [{c: row[c] for c in columns} | {"method": "train"} for row in rows]
-    shown = varying(keys)
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(repr(row.get(c)) for c in (*_LAW, *columns)), []).append(row)
-    own = [{c: group[0][c] for c in columns} | {"method": "train"} for group in groups.values()]
-    names = [family_label(key, [*shown, "activation"]) for key in own]
-    return list(zip(names, groups.values(), strict=True))
-
-
-def rows_of_law(frame: pd.DataFrame, key: Mapping[str, Any]) -> list[Row]:
-    """Rows of a frame on one target law; a column that the frame lacks is the same for all."""
-    rows = _rows(frame)
-    return [row for row in rows if all(c not in row or repr(row[c]) == repr(key.get(c)) for c in _LAW)]
-
-
-def _rows(frame: pd.DataFrame) -> list[Row]:
-    """A frame as rows."""
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def _last(rows: Sequence[Row], column: str) -> Row | None:

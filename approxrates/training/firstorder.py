@@ -14,8 +14,10 @@ from torch import Tensor
 
 from approxrates.training.base import Descent, Outcome, Stage, State, Watch, check_number
 from approxrates.training.ensemble import Ensemble, Layout
+from approxrates.training.refinement import Refinement, refined_ensemble
 
 _CHECKPOINTS = 20
+_CHECKPOINTS_BETWEEN_MOVES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,12 +89,15 @@ class FirstOrder(Stage):
         cosine: Let the rate fall to zero along a half cosine; otherwise it stays.
         warm_up: Steps over which the rate rises linearly to its peak.
         swap: The set of sampling points is changed every so many steps.
+        adapt: After every fifth of the steps, move points of every replica's sets to where its own error is large; for
+            rough targets of two or three variables. See docs/sampling.md.
     """
 
     learning_rate: float | Sequence[float] = 1e-2
     cosine: bool = True
     warm_up: int = 100
     swap: int = 5
+    adapt: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,8 +113,14 @@ class FirstOrder(Stage):
             check_number(self.name, "learning_rate", rate, 0.0, closed=False)
         check_number(self.name, "warm_up", self.warm_up, 0)
         check_number(self.name, "swap", self.swap, 1)
-        if not isinstance(self.cosine, bool):
-            raise TypeError(f"cosine of {self.name} must be True or False. Got {self.cosine!r}.")
+        for name in ("cosine", "adapt"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} of {self.name} must be True or False. Got {getattr(self, name)!r}.")
+
+    def bytes_per_replica(self, layout: Layout, n_points: int) -> int:
+        """See :class:`Stage`: moments and averages, and points of one's own where they follow the error."""
+        own = Refinement().bytes_per_replica(layout.dim, layout.n_outputs, n_points) if self.adapt else 0
+        return super().bytes_per_replica(layout, n_points) + own
 
     @abstractmethod
     def rule(self, theta: Tensor, layout: Layout) -> Rule:
@@ -141,17 +152,20 @@ class _FirstOrderDescent(Descent):
         self.rule = stage.rule(theta, ensemble.layout)
         self.step = 0
         self.every = max(1, stage.steps // _CHECKPOINTS)
+        self.moved, self.seen = ensemble, theta[:0]
 
     def advance(self) -> bool:
         """See :class:`Descent`."""
         stage, begun = self.stage, self.step
+        if stage.adapt and begun and begun // self.every % _CHECKPOINTS_BETWEEN_MOVES == 0:
+            self._move_points(self.theta.clone())
         self.step = min(stage.steps, begun + self.every)
         steps = range(begun + 1, self.step + 1)
-        moving = max(1, self.ensemble.n_sets - 1)
+        moving = max(1, self.moved.n_sets - 1)
         sets = [(step - 1) // stage.swap % moving for step in steps]
         peak = stage.peak_rates(self.watch)
         rates = np.array([[rate * stage.factor(step) for step in steps] for rate in peak])
-        self.rule.advance(self.ensemble, self.theta, Stretch(begun, np.array(sets), rates))
+        self.rule.advance(self.moved, self.theta, Stretch(begun, np.array(sets), rates))
         for place in range(len(self.theta)):
             self.watch.count(place, len(steps))
         outcomes = self.watch.record(self.theta, self.ensemble.value(self.theta), self.step)
@@ -166,14 +180,23 @@ class _FirstOrderDescent(Descent):
         """Go on with these replicas only."""
         keep = torch.tensor(places, dtype=torch.long, device=self.theta.device)
         self.ensemble, self.theta = self.ensemble.subset(keep), self.theta[keep]
+        self.moved, self.seen = self.moved.subset(keep), self.seen[keep] if len(self.seen) else self.seen
         self.rule.keep(keep)
+
+    def _move_points(self, seen: Tensor) -> None:
+        """Points for the errors of these parameters; they follow from them, so a checkpoint holds these only."""
+        self.seen, self.moved = seen, refined_ensemble(self.ensemble, seen)
 
     def state(self) -> State:
         """See :class:`Descent`."""
-        return {"step": self.step, "theta": self.theta} | {f"rule.{k}": v for k, v in self.rule.state().items()}
+        return {"step": self.step, "theta": self.theta, "seen": self.seen} | {
+            f"rule.{k}": v for k, v in self.rule.state().items()
+        }
 
     def restore(self, state: State) -> None:
         """See :class:`Descent`."""
         self.step = state["step"]
         self.theta.copy_(state["theta"])
+        if len(state["seen"]):
+            self._move_points(state["seen"])
         self.rule.restore({k.removeprefix("rule."): v for k, v in state.items() if k.startswith("rule.")})
