@@ -215,3 +215,37 @@ def test_a_trained_study_is_split_as_its_stored_numbers_say(tmp_path):
         hidden = min(excess, max(0.0, run.error_l2 - run.rms_at_points))
         by_hand.append(np.array([min(known), excess - hidden, hidden, run.float_floor]) / run.error_l2)
     assert row[[f"share_{part}" for part in PARTS]].astype(float).to_numpy() == pytest.approx(np.mean(by_hand, axis=0))
+
+
+def test_families_that_differ_in_growth_or_in_what_is_held_fixed_are_told_apart():
+    grown = table((8, 4, 2, 1), architecture="fixed_width")
+    other = [r | {"architecture": "depth ~ W^0.5", "width": 8 + r["depth"]} for r in grown]
+    grid = [r | {"architecture": "grid", "width": w, "n_params": r["n_params"] * w} for w in (4, 16) for r in grown]
+    records = records_from_table(pd.DataFrame(grown + other + grid))
+    frame = records.split("sup")
+    assert frame.family.nunique() == 4
+    assert {"relu, fixed_width", "relu, depth ~ W^0.5"} < set(frame.family)
+    assert frame.groupby("family").size().tolist() == [4] * 4
+    assert (frame.groupby("family").error_architecture.count() == 4).all()
+    assert records.gaps("sup").family.nunique() == 4
+
+
+def test_links_and_schedules_of_a_stored_network_are_columns_of_its_family():
+    from approxrates.records.rows import flat
+    from approxrates.store import digest
+
+    def stored(**options):
+        kind = {"kind": "fixed_width", "dim": 1, "width": 4, "depth": 2, "activation": "relu"} | options
+        target = {"name": "faber_tree", "smoothness": 0.5, "dim": 1, "seed": 3}
+        spec = {"target": target, "architecture": kind, "training": {"plan": [], "replica": 0}, "recipe": {}}
+        return flat({"id": digest(spec), "spec": spec, "status": "ok", "metrics": {}})
+
+    told = [(r["architecture"], r["architecture_options"]) for r in (
+        stored(), stored(injection=True, residual=True), stored(bias=False), stored(exponent=0.5)
+    )]  # fmt: skip
+    assert told == [
+        ("fixed_width", ""),
+        ("fixed_width", "injection, residual"),
+        ("fixed_width", "no bias"),
+        ("depth ~ W^0.5", ""),
+    ]
