@@ -325,6 +325,29 @@ def test_steps_do_not_depend_on_where_the_numbers_lie_in_memory(kind, dtype):
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("broyden", [0, 60], ids=["bfgs", "broyden"])
+def test_directions_do_not_depend_on_where_the_numbers_lie_in_memory(broyden):
+    from approxrates.backends.native.dense import turn, turn_by_pairs
+
+    rng, size, found, others = np.random.default_rng(9), 64, set(), set()
+    factors = np.eye(size) + 0.05 * rng.normal(size=(2, size, size))
+    start, before = rng.normal(size=(2, 2, size))
+    end, after = start + 0.1 * rng.normal(size=start.shape), before + 0.2 * rng.normal(size=start.shape)
+    after += 0.5 * (end - start)
+    blank, lengths = np.zeros((2, size)), np.array([1.0, 0.5])
+    images = np.stack([f.T @ g for f, g in zip(factors, before, strict=True)])
+    pairs = rng.normal(size=(2, 2, 5, size))
+    for _ in range(40):
+        known, rows, counts = np.ones(2, dtype=np.bool_), np.arange(2), np.full(2, 7)
+        f, g, *moves, scratch = scattered([factors, images, start, end, before, after, blank, np.zeros((4, size))], rng)
+        turn(f, g, known, rows, rows, *moves, lengths, scratch, broyden)
+        found.add((f.tobytes(), g.tobytes(), moves[-1].tobytes()))
+        s, y, *moves, products = scattered([*pairs, start, end, before, after, blank, np.ones((2, 5))], rng)
+        turn_by_pairs(s, y, products, counts, rows, rows, *moves, np.zeros(5))
+        others.add((s.tobytes(), products.tobytes(), moves[-1].tobytes()))
+    assert (len(found), len(others)) == (1, 1)
+
+
 def run(stage, layout, theta, *, backend, dtype, n=4):
     """A stage from given parameters on the ensemble of these tests."""
     ensemble = ensemble_of(layout, n, dtype=DTYPES[dtype], n_targets=1, backend=backend)
