@@ -117,10 +117,10 @@ CASES = {
     "train on an unknown device": (lambda: call_fit(arch(), tree(), device="quantum"), ValueError, "device"),
     "train on too few points": (lambda: call_fit(arch(), tree(), n_points=1), ValueError, "n_points"),
     "train no target": (lambda: call_fit(arch(), []), ValueError, "target"),
-    "train a tanh network constructively": (
-        lambda: call_fit(arch(activation="tanh"), tree(), start="constructive"),
+    "train a network without biases constructively": (
+        lambda: call_fit(arch(bias=False), tree(), start="constructive"),
         ValueError,
-        "relu",
+        "bias",
     ),
     "Adam with negative steps": (lambda: ar.Adam(steps=-1), ValueError, "steps"),
     "Adam with zero learning rate": (lambda: ar.Adam(steps=1, learning_rate=0.0), ValueError, "learning_rate"),

@@ -331,9 +331,9 @@ def test_damaged_lines_are_warned_of_and_only_their_runs_are_done_again(tmp_path
         ({"plan": [{"stage": "adam", "step": 5}]}, ValueError, "steps"),
         ({"start": "warm"}, ValueError, "constructive"),
         (
-            {"start": ar.axis("random", "constructive"), "architectures": ar.FixedWidth(1, 4, 2, "tanh")},
+            {"start": ar.axis("random", "constructive"), "architectures": ar.FixedWidth(1, 4, 2, "relu", bias=False)},
             ValueError,
-            "relu",
+            "bias",
         ),
         ({"seed": -1}, ValueError, "seed"),
         ({"dtype": "float16"}, ValueError, "float32"),

@@ -277,7 +277,7 @@ GOOD = {"arch": arch_of(), "target": BUMP, "plan": [ar.Adam(steps=1)]}
         ({"plan": 3}, TypeError, "list of stages"),
         ({"plan": [{"stage": "sgd", "steps": 3}]}, ValueError, "adam, soap, ssbfgs"),
         ({"start": "warm"}, ValueError, "random, constructive"),
-        ({"start": "constructive"}, ValueError, "relu"),
+        ({"start": "constructive", "arch": ar.FixedWidth(dim=1, width=4, depth=2, bias=False)}, ValueError, "bias"),
         ({"device": "gpu7"}, ValueError, "device must be"),
         ({"target": []}, ValueError, "at least one Target"),
         ({"target": np.sin}, TypeError, "Target"),
