@@ -220,14 +220,16 @@ def test_a_trained_study_is_split_as_its_stored_numbers_say(tmp_path):
 def test_families_that_differ_in_growth_or_in_what_is_held_fixed_are_told_apart():
     grown = table((8, 4, 2, 1), architecture="fixed_width")
     other = [r | {"architecture": "depth ~ W^0.5", "width": 8 + r["depth"]} for r in grown]
+    injected = [r | {"architecture": "fixed_width", "architecture_options": "injection"} for r in grown]
+    assert "architecture_options" not in grown[0]  # nothing is a value, too
     grid = [r | {"architecture": "grid", "width": w, "n_params": r["n_params"] * w} for w in (4, 16) for r in grown]
-    records = records_from_table(pd.DataFrame(grown + other + grid))
+    records = records_from_table(pd.DataFrame(grown + other + grid + injected))
     frame = records.split("sup")
-    assert frame.family.nunique() == 4
-    assert {"relu, fixed_width", "relu, depth ~ W^0.5"} < set(frame.family)
-    assert frame.groupby("family").size().tolist() == [4] * 4
+    assert frame.family.nunique() == 5
+    assert {"relu, fixed_width", "relu, depth ~ W^0.5", "relu, fixed_width, injection"} < set(frame.family)
+    assert frame.groupby("family").size().tolist() == [4] * 5
     assert (frame.groupby("family").error_architecture.count() == 4).all()
-    assert records.gaps("sup").family.nunique() == 4
+    assert records.gaps("sup").family.nunique() == 5
 
 
 def test_links_and_schedules_of_a_stored_network_are_columns_of_its_family():

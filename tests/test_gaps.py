@@ -231,6 +231,8 @@ def test_a_network_holds_the_smaller_of_its_own_kind_with_weights_that_floats_ho
     assert not holds((8, 4), "tanh", "", own)
     assert not holds((8, 4), "sin", "", own | {"architecture_options": "injection"})
     assert holds((8, 4), "sin", "injection", own | {"architecture_options": "injection"})
+    assert holds((8, 4), "sin", "injection", own)  # the weights of the injected input may be zero
+    assert not holds((8, 4), "sin", "residual", own)
     assert not holds((8, 4), "sin", "", own | {"max_bits": 60})
     assert not holds((8, 1), "sin", "", own)
     assert not holds((8, 4), "sin", "", own | {"width": None})
@@ -371,7 +373,7 @@ def test_a_figure_of_gaps_needs_gaps():
 def test_the_stacked_bars_reach_one_and_are_the_shares_of_the_frame():
     found = full()
     ax = ar.plot_error_split(found)
-    frame, numbers = found.split("sup"), drawn_numbers(ax)
+    frame, numbers = found.split("sup").sort_values(["family", "n_params"]), drawn_numbers(ax)
     assert len(ax.figure.axes) == 2 * 4  # a curve above the bars, for each activation and start
     assert numbers[[f"share_{part}" for part in PARTS]].to_numpy() == pytest.approx(
         frame[[f"share_{part}" for part in PARTS]].to_numpy()
@@ -381,7 +383,7 @@ def test_the_stacked_bars_reach_one_and_are_the_shares_of_the_frame():
     for bar in bars:
         tops[bar.get_x()] = max(tops.get(bar.get_x(), 0), bar.get_y() + bar.get_height())
     assert list(tops.values()) == pytest.approx([1.0] * len(DEPTHS))
-    first = frame[(frame.activation == "relu") & (frame.start == "random")]
+    first = frame[(frame.activation == "relu") & (frame.start == "constructive")]
     heights = [bar.get_height() for bar in ax.patches[: len(DEPTHS)]]
     assert heights == pytest.approx(first.share_architecture.tolist())
 

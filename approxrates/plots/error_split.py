@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 MOST_FAMILIES = 24
 """Panels of one figure; the numbers beside it have all families."""
 COLUMNS = 4
+LETTERS = 28
+"""Of a line of a title."""
 COLOURS = {"architecture": "#0072B2", "optimisation": "#D55E00", "sampling": "#E69F00", "float": "#999999"}
 CALLED = {
     "architecture": "architecture (best known)",
@@ -56,7 +59,7 @@ def plot_error_split(records: Records, norm: str = "sup", ax: Axes | None = None
     check_arguments(records, ax)
     frame = records.split(norm)
     groups = by_law_and_family(frame)
-    families = [(f"{law}\n{name}", rows) for law, group in groups.items() for name, rows in group.items()]
+    families = [(_title(law, name), rows) for law, group in groups.items() for name, rows in group.items()]
     if not families:
         raise ValueError(
             f"records must hold a trained network with an error in norm {norm!r}. Got none. Run the study first."
@@ -74,7 +77,7 @@ def plot_error_split(records: Records, norm: str = "sup", ax: Axes | None = None
         panels = _panels(len(shown))
         for (title, rows), (upper, lower) in zip(shown, panels, strict=True):
             _curve(upper, rows)
-            upper.set_title(title, fontsize=7.5)
+            upper.set_title(title, fontsize=7)
             _bars(lower, rows)
             _label(lower, rows, norm)
             attach_numbers(lower, rows)
@@ -85,15 +88,21 @@ def plot_error_split(records: Records, norm: str = "sup", ax: Axes | None = None
     return panels[0][1]
 
 
+def _title(law: str, family: str) -> str:
+    """Three lines: the target, and the family in lines that are no wider than a panel."""
+    words = textwrap.wrap(family, LETTERS, break_long_words=False)
+    return "\n".join([law, words[0], " ".join(words[1:])]).rstrip()
+
+
 def _panels(count: int) -> list[tuple[Axes, Axes]]:
     """Pairs of Axes, four pairs in a row: the curve above the shares."""
     columns = min(COLUMNS, count)
     rows = -(-count // columns)
-    width, height = 1.0 + 2.0 * columns, 0.65 + 2.75 * rows
+    width, height = 1.0 + 2.0 * columns, 0.75 + 2.9 * rows
     figure = new_figure(width, height)
     grid = figure.add_gridspec(
-        rows, columns, left=0.68 / width, right=1 - 0.1 / width, top=1 - 0.36 / height, bottom=0.68 / height,
-        wspace=0.26, hspace=0.42,
+        rows, columns, left=0.68 / width, right=1 - 0.1 / width, top=1 - 0.46 / height, bottom=0.68 / height,
+        wspace=0.28, hspace=0.46,
     )  # fmt: skip
     pairs = []
     for i in range(count):

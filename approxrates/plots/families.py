@@ -111,14 +111,19 @@ def target_options(text: Any) -> dict[str, Any]:
 
 
 def by_law_and_family(frame: pd.DataFrame) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Rows of ``Records.gaps()`` or ``Records.split()`` by the title of their target law, and by family."""
+    """Rows of ``Records.gaps()`` or ``Records.split()`` by the title of their target law, rough ones first, and family.
+
+    Families stand in the order of their names, for the order of the runs means nothing.
+    """
     groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    place: dict[str, tuple[int, float]] = {}
     for found in frame.to_dict("records"):
         row = {str(name): value for name, value in found.items()}
         smoothness = math.inf if row["smoothness"] is None else float(row["smoothness"])
         title = law_name(row, smoothness, int(row["dim"]))
         groups.setdefault(title, {}).setdefault(str(row["family"]), []).append(row)
-    return groups
+        place[title] = (int(row["dim"]), smoothness)
+    return {title: dict(sorted(groups[title].items())) for title in sorted(groups, key=lambda title: place[title])}
 
 
 def _option_words(text: Any) -> list[str]:

@@ -47,8 +47,8 @@ def is_hinge(activation: str) -> bool:
 def holds(shape: Shape, activation: str, options: str, row: Row) -> bool:
     """Whether networks of a shape can do what the approximant of a run does, so that its error bounds their best.
 
-    Two rules. A network of the same units and links, no wider and no deeper, with weights that a float holds, is
-    contained. On the line, ``depth (width - 2)`` hinges make every continuous function of one more linear pieces, of
+    Two rules. A network of the same units, and of the same links or none beside injection, no wider and no deeper, with
+    weights that a float holds, is contained. On the line, ``depth (width - 2)`` hinges make every continuous function of one more linear pieces, of
     whatever origin: that is the constructive start.
 
     Args:
@@ -60,7 +60,8 @@ def holds(shape: Shape, activation: str, options: str, row: Row) -> bool:
     if number(row.get("max_bits")) > DOUBLE_BITS:
         return False
     own, links = shape_of(row), str(row.get("architecture_options") or "")
-    alike = row.get("method") != "reference" and str(row.get("activation")) == activation and links == options
+    linked = links == options or (links == "" and options == "injection")  # whose further weights may be zero
+    alike = row.get("method") != "reference" and str(row.get("activation")) == activation and linked
     if alike and own is not None and fits_into(own, shape):
         return True
     width, depth = shape

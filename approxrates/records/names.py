@@ -7,10 +7,15 @@ from typing import Any
 
 
 def varying(keys: list[dict[str, Any]]) -> list[str]:
-    """Columns in which families differ. What only trained families have must differ between those to count."""
+    """Columns in which families differ. What only trained families have must differ between those to count.
+
+    Between trained families nothing is a value as well: no links beside injection, the default number of points.
+    """
     columns = dict.fromkeys(c for key in keys for c in key)
     values = {c: {repr(key.get(c)) for key in keys if c == "method" or key.get(c) not in (None, "")} for c in columns}
-    return [c for c in columns if len(values[c]) > 1]
+    trained = [key for key in keys if key.get("method") == "train"]
+    apart = {c: {repr(key.get(c) or None) for key in trained} for c in columns}
+    return [c for c in columns if len(values[c]) > 1 or len(apart[c]) > 1]
 
 
 _SHORT = {"smoothness": "r = {:g}", "dim": "d = {}", "width": "width {}", "depth": "depth {}", "seed": "seed {}"}
