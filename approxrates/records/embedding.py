@@ -48,8 +48,8 @@ def holds(shape: Shape, activation: str, options: str, row: Row) -> bool:
     """Whether networks of a shape can do what the approximant of a run does, so that its error bounds their best.
 
     Two rules. A network of the same units, and of the same links or none beside injection, no wider and no deeper, with
-    weights that a float holds, is contained. On the line, ``depth (width - 2)`` hinges make every continuous function of one more linear pieces, of
-    whatever origin: that is the constructive start.
+    weights that a float holds, is contained. On the line, ``depth (width - 2)`` hinges make every continuous function
+    of one more linear pieces, of whatever origin: that is the constructive start.
 
     Args:
         shape: Width and depth.
