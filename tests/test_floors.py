@@ -25,9 +25,9 @@ FLOORS = [
         "taylor",
         "shipped",
     ],
-    ["target", "phase", "objectives", "arithmetic", "initialisation", "folding"],
-    ["network", "generators", "smoothness", "architecture", "approximant", "backends"],
-    ["errors", "catalogue"],
+    ["target", "dataset", "phase", "objectives", "arithmetic", "initialisation", "folding"],
+    ["network", "generators", "smoothness", "architecture", "approximant", "backends", "datasets"],
+    ["errors", "catalogue", "measurements"],
     ["constructions", "references", "training", "engines"],
     ["spec"],
     ["execution", "records"],
@@ -55,6 +55,7 @@ TORCH_FREE = [
     "spec",
     "records",
     "cli",
+    "datasets",
 ]
 
 
