@@ -151,8 +151,43 @@ class BinaryLogistic(Objective):
         return value.flatten(1).sum(1) / output.shape[1]
 
 
+@dataclass(frozen=True)
+class HalfSquare(Objective):
+    """Half the mean over points of the squared error, averaged or summed over the outputs; of the values as they are.
+
+    Targets are never rescaled, so that losses, gradients and curvatures are those of the data given: what studies of
+    sharpness and of learning rates speak of.
+
+    Attributes:
+        over_outputs: ``"mean"`` or ``"sum"``.
+
+    Raises:
+        ValueError: For another word.
+    """
+
+    over_outputs: str = "mean"
+
+    def __post_init__(self) -> None:
+        if self.over_outputs not in ("mean", "sum"):
+            raise ValueError(f"over_outputs must be 'mean' or 'sum'. Got {self.over_outputs!r}.")
+
+    def _share(self, n_outputs: int) -> float:
+        """What the squared error of one output counts."""
+        return 1.0 / n_outputs if self.over_outputs == "mean" else 1.0
+
+    def value_and_gradient(self, output: Tensor, target: Tensor, weights: Tensor, gradient: Tensor | None) -> Tensor:
+        """See :class:`Objective`."""
+        residual, share = output.sub_(target), self._share(output.shape[1])
+        weighted = residual * weights if gradient is None else _multiply(residual, weights, gradient)
+        value = residual.mul_(weighted).flatten(1).sum(1) * (0.5 * share)
+        if gradient is not None:
+            gradient.mul_(share)
+        return value
+
+
 _OBJECTIVES: dict[str, type[Objective]] = {
     "mean_square": MeanSquare,
+    "half_square": HalfSquare,
     "lp_power": LpPower,
     "softmax_cross_entropy": SoftmaxCrossEntropy,
     "binary_logistic": BinaryLogistic,

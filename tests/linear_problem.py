@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from approxrates import activations
+from approxrates.backends import Layout
 from approxrates.objectives import MeanSquare
-from approxrates.training.ensemble import Layout
 
 
 class LinearProblem:

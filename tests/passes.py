@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from approxrates import activations
+from approxrates.backends import Ensemble, Layout
 from approxrates.objectives import BinaryLogistic, MeanSquare, SoftmaxCrossEntropy
-from approxrates.training.ensemble import Ensemble, Layout
 
 needs_numba = pytest.mark.skipif(
     importlib.util.find_spec("numba") is None,

@@ -9,8 +9,8 @@ import torch
 
 import approxrates as ar
 from approxrates import backends
+from approxrates.backends import Ensemble, Layout
 from approxrates.objectives import BinaryLogistic
-from approxrates.training.ensemble import Ensemble, Layout
 
 TREE = ar.load_target("faber_tree", smoothness=0.5, dim=1)
 ARCH = ar.FixedWidth(dim=1, width=4, depth=2)

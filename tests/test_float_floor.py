@@ -11,11 +11,11 @@ from oracles import exact_outputs
 
 import approxrates as ar
 from approxrates import activations
+from approxrates.backends import Ensemble, Layout
 from approxrates.constructions.graph import Graph
 from approxrates.layers import Dyadic, Layer
 from approxrates.network import Network
 from approxrates.objectives import MeanSquare
-from approxrates.training.ensemble import Ensemble, Layout
 from approxrates.training.floors import float_floor
 from approxrates.training.points import sample
 

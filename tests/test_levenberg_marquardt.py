@@ -10,9 +10,9 @@ import torch
 from linear_problem import linear_problem, monomials
 
 from approxrates import activations
+from approxrates.backends import Ensemble, Layout
 from approxrates.objectives import LpPower, MeanSquare
 from approxrates.training.base import Outcome, Population, Watch
-from approxrates.training.ensemble import Ensemble, Layout
 from approxrates.training.levenberg_marquardt import LevenbergMarquardt, _size
 
 BACKENDS = ["reference", "native"]

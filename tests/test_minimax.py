@@ -13,10 +13,10 @@ from linear_problem import linear_problem, monomials
 import approxrates as ar
 from approxrates import activations
 from approxrates.architecture import FixedWidth
+from approxrates.backends import Ensemble, Layout
 from approxrates.objectives import BinaryLogistic, LpPower, MeanSquare
 from approxrates.training import stage_from_spec
 from approxrates.training.base import Outcome, Population, Watch
-from approxrates.training.ensemble import Ensemble, Layout
 from approxrates.training.levenberg_marquardt import LevenbergMarquardt
 from approxrates.training.minimax import Minimax
 from approxrates.training.soap import SOAP

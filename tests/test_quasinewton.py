@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from approxrates import activations
+from approxrates.backends import Ensemble, Layout
 from approxrates.objectives import MeanSquare
 from approxrates.training import LBFGS, Outcome, SelfScaledBFGS
 from approxrates.training import quasinewton as loop
 from approxrates.training.base import Population, Watch
-from approxrates.training.ensemble import Ensemble, Layout
 from approxrates.training.linesearch import LineSearch, Verdict
 from approxrates.training.quasinewton import Moves
 from tests.passes import backends

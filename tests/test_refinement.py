@@ -6,8 +6,8 @@ import torch
 
 import approxrates as ar
 from approxrates import activations, sampling
+from approxrates.backends import Ensemble, Layout
 from approxrates.objectives import LpPower, MeanSquare, SoftmaxCrossEntropy
-from approxrates.training.ensemble import Ensemble, Layout
 from approxrates.training.points import sample
 from approxrates.training.refinement import Candidates, Refinement, refined, refined_ensemble
 

@@ -9,8 +9,8 @@ import torch
 
 import approxrates as ar
 from approxrates.activations import get
+from approxrates.backends import Layout
 from approxrates.training import Outcome, fit_members, resolve_plan
-from approxrates.training.ensemble import Layout
 from tests.passes import backends, needs_numba
 
 SMOOTH = ar.Regularity(smoothness=float("inf"), dim=1)

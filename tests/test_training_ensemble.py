@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from approxrates.backends import CompiledSteps
+from approxrates.backends import CompiledSteps, padded
 from approxrates.backends.reference import ReferencePasses
 from approxrates.objectives import BinaryLogistic, LpPower, MeanSquare, SoftmaxCrossEntropy
-from approxrates.training.ensemble import padded
 from tests.passes import (
     DTYPES,
     KINDS,

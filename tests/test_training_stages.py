@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from approxrates import activations
+from approxrates.backends import Ensemble, Layout
 from approxrates.objectives import MeanSquare
 from approxrates.training import SOAP, Adam, SelfScaledBFGS, stage_from_spec
 from approxrates.training.base import Population, Watch
-from approxrates.training.ensemble import Ensemble, Layout
 
 LAYOUT = Layout(((4, 1), (4, 4), (4, 4), (1, 4)), activations.get("tanh"))
 

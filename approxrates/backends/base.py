@@ -26,6 +26,8 @@ class Problem:
         values: ``[T, S, k, M]``: target values, ``k`` the number of outputs (1 for class labels).
         weights: ``[T, S, 1, M]``: weights of the points, sum one, zero for padding.
         targets: For each replica the index of its target, ``[N]``.
+        l2_penalty: For each replica what the sum of its squared parameters is multiplied by before it is added to the
+            loss, ``[N]``; None for nothing. Passes leave it out; :class:`~approxrates.backends.Ensemble` adds it.
     """
 
     layout: Layout
@@ -34,6 +36,7 @@ class Problem:
     values: Tensor
     weights: Tensor
     targets: Tensor
+    l2_penalty: Tensor | None = None
 
     def __post_init__(self) -> None:
         assert self.points.shape[-1] % LANES == 0, "points are padded by whoever makes them"

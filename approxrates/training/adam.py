@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from approxrates.backends import CompiledSteps, Layout
+from approxrates.backends import Ensemble, Layout
 from approxrates.training.base import State, check_number
-from approxrates.training.ensemble import Ensemble
 from approxrates.training.firstorder import FirstOrder, Rule, Stretch
 
 
@@ -42,10 +41,11 @@ class AdamRule(Rule):
 
     def advance(self, ensemble: Ensemble, theta: Tensor, stretch: Stretch) -> None:
         """See :class:`Rule`."""
-        if not isinstance(ensemble.passes, CompiledSteps):
+        compiled = ensemble.compiled_steps
+        if compiled is None:
             super().advance(ensemble, theta, stretch)
             return
-        ensemble.passes.adam_steps(theta, (self.first, self.second), stretch.sets, *self.corrected(stretch), self.betas)
+        compiled.adam_steps(theta, (self.first, self.second), stretch.sets, *self.corrected(stretch), self.betas)
 
     @property
     def betas(self) -> tuple[float, float]:

@@ -13,9 +13,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from approxrates.backends import Layout
+from approxrates.backends import Ensemble, Layout
 from approxrates.objectives import Objective
-from approxrates.training.ensemble import Ensemble
 
 Progress = Callable[[str, int, int, float], None]
 """``progress(stage, step, steps, median_loss)``, called a few times a second at most."""

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from approxrates.backends import Ensemble, Layout
 from approxrates.training.base import Descent, Outcome, Stage, State, Watch, check_number
-from approxrates.training.ensemble import Ensemble, Layout
 from approxrates.training.refinement import Refinement, refined_ensemble
 
 _CHECKPOINTS = 20

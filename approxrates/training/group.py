@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from approxrates import activations
 from approxrates.architecture import FixedDepth, FixedWidth
-from approxrates.backends import Layout
+from approxrates.backends import Ensemble, Layout
 from approxrates.layers import Layer
 from approxrates.network import Network
 from approxrates.objectives import Objective
@@ -23,7 +23,6 @@ from approxrates.target import Target
 from approxrates.training.base import Descent, Outcome, Population, Progress, Stage, State, Watch
 from approxrates.training.boosting import block_diagonal, remainder, scaled
 from approxrates.training.checkpoint import Checkpoint
-from approxrates.training.ensemble import Ensemble
 from approxrates.training.points import Sampling
 from approxrates.training.result import Fit
 from approxrates.training.starts import Standardised, get_start

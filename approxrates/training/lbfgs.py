@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from approxrates.backends import Layout
+from approxrates.backends import Ensemble, Layout
 from approxrates.backends.broyden import LEAST_CURVATURE
 from approxrates.training.base import State, check_number
-from approxrates.training.ensemble import Ensemble
 from approxrates.training.quasinewton import Curvature, Moves, QuasiNewton
 
 

@@ -13,9 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from approxrates.backends import Ensemble, Layout
 from approxrates.objectives import MeanSquare, Objective
 from approxrates.training.base import Descent, Outcome, Stage, State, Watch, check_number
-from approxrates.training.ensemble import Ensemble, Layout
 
 _ROUNDS = 20
 _BLOCK = 96

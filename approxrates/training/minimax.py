@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from approxrates.activations import Activation
+from approxrates.backends import Ensemble, Layout
 from approxrates.objectives import LpPower, MeanSquare, Objective
 from approxrates.training.base import Descent, Outcome, Population, Stage, State, Watch, check_number
-from approxrates.training.ensemble import Ensemble, Layout
 from approxrates.training.levenberg_marquardt import LevenbergMarquardt
 from approxrates.training.soap import SOAP
 from approxrates.training.ssbfgs import SelfScaledBFGS

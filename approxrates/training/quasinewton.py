@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from approxrates.backends import Ensemble
 from approxrates.training.base import Descent, Outcome, Stage, State, Watch, check_number
-from approxrates.training.ensemble import Ensemble
 from approxrates.training.linesearch import LineSearch, Verdict
 
 _ROUNDS = 50

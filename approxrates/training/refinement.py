@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from approxrates import sampling
-from approxrates.training.ensemble import Ensemble
+from approxrates.backends import Ensemble
 from approxrates.training.points import Sampling
 
 F64 = NDArray[np.float64]
@@ -182,7 +182,7 @@ def refined_ensemble(ensemble: Ensemble, theta: Tensor, how: Refinement | None =
     points, values, weights = (np.stack([one[part] for one in sets]) for part in range(3))
     return Ensemble(
         ensemble.layout, ensemble.objective, points, values, weights, range(len(targets)), dtype=ensemble.dtype,
-        device=ensemble.device, backend=ensemble.backend,
+        device=ensemble.device, backend=ensemble.backend, l2_penalty=ensemble.l2_penalty,
     )  # fmt: skip
 
 

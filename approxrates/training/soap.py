@@ -8,10 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from approxrates.backends import CompiledSteps, Layout
+from approxrates.backends import CompiledSteps, Ensemble, Layout
 from approxrates.training.adam import AdamRule
 from approxrates.training.base import State, check_number
-from approxrates.training.ensemble import Ensemble
 from approxrates.training.firstorder import FirstOrder, Rule, Stretch
 
 _MATRICES = ("left", "right", "left_basis", "right_basis", "rotated")
@@ -50,7 +49,8 @@ class SOAPRule(AdamRule):
 
     def advance(self, ensemble: Ensemble, theta: Tensor, stretch: Stretch) -> None:
         """See :class:`Rule`. Steps that turn the basis go the long way; those between them are compiled."""
-        if not isinstance(ensemble.passes, CompiledSteps) or not self.n_layers:
+        compiled = ensemble.compiled_steps
+        if compiled is None or not self.n_layers:
             super().advance(ensemble, theta, stretch)
             return
         done = 0
@@ -61,7 +61,7 @@ class SOAPRule(AdamRule):
                 done += 1
                 continue
             end = min(len(stretch.sets), done + refresh - step % refresh)
-            self._compiled(ensemble.passes, theta, stretch.part(done, end))
+            self._compiled(compiled, theta, stretch.part(done, end))
             done = end
 
     def _compiled(self, passes: CompiledSteps, theta: Tensor, stretch: Stretch) -> None:

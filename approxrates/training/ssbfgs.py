@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from approxrates.backends import Layout
+from approxrates.backends import Ensemble, Layout
 from approxrates.backends.broyden import LEAST_CURVATURE, self_scaled
 from approxrates.training.base import State
-from approxrates.training.ensemble import Ensemble
 from approxrates.training.quasinewton import Curvature, Moves, QuasiNewton
 
 UPDATES = ("bfgs", "broyden")

@@ -9,10 +9,10 @@ from clock import CPU
 from contenders import BETAS, DTYPES, EPSILON, RATE, Contender
 
 from approxrates import activations
+from approxrates.backends import Ensemble, Layout, padded
 from approxrates.objectives import MeanSquare
 from approxrates.training import Adam
 from approxrates.training.base import Population, Watch
-from approxrates.training.ensemble import Ensemble, Layout, padded
 
 CHECKPOINTS = 20
 

@@ -1,4 +1,4 @@
-"""Many networks of one shape at once: the face of the backends that the stages of a plan work on.
+"""Many networks of one shape at once: the face of the backends that stages and measurements work on.
 
 The parameters of N replicas are the rows of one contiguous ``theta[N, stride]`` (see :class:`Layout`). Results of a
 replica do not depend on how many are computed together, on either backend, bit for bit.
@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from approxrates.backends import LANES, Layout, Problem, choose, padded
+from approxrates.backends.base import CompiledSteps, Problem
+from approxrates.backends.choice import choose
+from approxrates.backends.layout import Layout
 from approxrates.objectives import Objective
 
-__all__ = ["LANES", "Ensemble", "Layout", "padded"]
+if TYPE_CHECKING:
+    from approxrates.backends.hessian import Hessian
 
 
 class Ensemble:
@@ -33,6 +37,8 @@ class Ensemble:
         dtype: Of the computation.
         device: Of the computation.
         backend: ``"auto"``, ``"reference"`` or ``"native"``.
+        l2_penalty: For each replica ``gamma`` of the term ``gamma * sum(theta**2)`` of its loss, over all parameters,
+            biases too; None for no such term.
     """
 
     def __init__(
@@ -47,12 +53,15 @@ class Ensemble:
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
         backend: str = "auto",
+        l2_penalty: Sequence[float] | Tensor | None = None,
     ) -> None:
         where = torch.device(device)
         data = [torch.as_tensor(a, dtype=dtype, device=where) for a in (points, values, weights)]
         targets = torch.as_tensor(list(member_targets), device=where)
+        penalty = None if l2_penalty is None else torch.as_tensor(l2_penalty, dtype=dtype, device=where)
+        assert penalty is None or penalty.shape == targets.shape, "one penalty for each replica"
         self._asked = backend
-        self._bind(Problem(layout, objective, data[0], data[1], data[2], targets))
+        self._bind(Problem(layout, objective, data[0], data[1], data[2], targets, penalty))
 
     def _bind(self, problem: Problem) -> None:
         """Take up a problem."""
@@ -94,9 +103,24 @@ class Ensemble:
     def __len__(self) -> int:
         return len(self.problem.targets)
 
+    @property
+    def l2_penalty(self) -> Tensor | None:
+        """What the sum of squared parameters counts in the loss of each replica, ``[N]``; None for nothing."""
+        return self.problem.l2_penalty
+
+    @property
+    def compiled_steps(self) -> CompiledSteps | None:
+        """Passes that do many first-order steps in one call, if the backend has them and the loss is theirs."""
+        return self.passes if isinstance(self.passes, CompiledSteps) and self.l2_penalty is None else None
+
     def subset(self, rows: Tensor) -> Ensemble:
         """The same for some of the replicas only; ``rows`` are indices."""
-        return self._with(targets=self.problem.targets[rows])
+        penalty = self.l2_penalty
+        return self._with(targets=self.problem.targets[rows], l2_penalty=None if penalty is None else penalty[rows])
+
+    def unpenalised(self) -> Ensemble:
+        """The same without the penalty: the error alone."""
+        return self if self.l2_penalty is None else self._with(l2_penalty=None)
 
     def with_objective(self, objective: Objective) -> Ensemble:
         """The same with another loss."""
@@ -135,11 +159,31 @@ class Ensemble:
             theta: Parameter rows ``[N, stride]``.
             set_index: Which set.
         """
-        return self.passes.value_and_gradient(theta, None, set_index)
+        return self._penalised(theta, self.passes.value_and_gradient(theta, None, set_index))
 
     def value_and_gradient(self, theta: Tensor, gradient: Tensor, set_index: int = -1) -> Tensor:
         """Losses ``[N]`` on one of the point sets; their gradients are written into ``gradient [N, stride]``."""
-        return self.passes.value_and_gradient(theta, gradient, set_index)
+        value = self._penalised(theta, self.passes.value_and_gradient(theta, gradient, set_index))
+        if self.l2_penalty is not None:
+            gradient.addcmul_(theta, self.l2_penalty[:, None], value=2.0)
+        return value
+
+    def _penalised(self, theta: Tensor, value: Tensor) -> Tensor:
+        """Losses with the penalty added."""
+        if self.l2_penalty is None:
+            return value
+        return value + self.l2_penalty * theta.square().sum(1)
+
+    def hessian(self, theta: Tensor, set_index: int = -1) -> Hessian:
+        """The Hessians of the losses, penalty included, at these parameters, as products with directions.
+
+        Args:
+            theta: Parameter rows ``[N, stride]``.
+            set_index: Which set.
+        """
+        from approxrates.backends.hessian import Hessian
+
+        return Hessian(self.problem, theta, set_index, self.l2_penalty)
 
     def outputs(self, theta: Tensor, set_index: int = -1) -> Tensor:
         """Network outputs ``[N, n_outputs, M]`` at one of the point sets."""
