@@ -1,5 +1,6 @@
 """The table of activations: every row against derivatives, pieces, break-points, periods and torch."""
 
+import dataclasses
 import doctest
 import itertools
 import math
@@ -97,6 +98,68 @@ def test_derivative_of_smooth_functions_agrees_with_the_complex_step(name):
     analytic |= {"snake:2.5": lambda z: z + np.sin(2.5 * z) ** 2 / 2.5}
     t = np.linspace(-2, 2, 101)
     np.testing.assert_allclose(get(name).derivative(t), analytic[name](t + 1e-30j).imag / 1e-30, rtol=1e-12, atol=1e-12)
+
+
+SMOOTH_SLOPES = {
+    "tanh": lambda z: 1.0 / np.cosh(z) ** 2,
+    "gelu": lambda z: 0.5 * (1 + scipy.special.erf(z / math.sqrt(2))) + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi),
+    "silu": lambda z: 1 / (1 + np.exp(-z)) + z * np.exp(-z) / (1 + np.exp(-z)) ** 2,
+    "sin": lambda z: 2 * np.pi * np.cos(2 * np.pi * z),
+    "sin:30": lambda z: 30 * np.cos(30 * z),
+    "snake": lambda z: 1 + np.sin(2 * z),
+    "snake:2.5": lambda z: 1 + np.sin(5 * z),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH_SLOPES)
+def test_second_derivative_of_smooth_functions_agrees_with_the_complex_step(name):
+    t = np.linspace(-2, 2, 101)
+    wanted = SMOOTH_SLOPES[name](t + 1e-30j).imag / 1e-30
+    np.testing.assert_allclose(get(name).second_derivative(t), wanted, rtol=1e-11, atol=1e-11)
+    assert get(name).bends
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_second_derivative_agrees_with_second_differences_of_the_values(name):
+    act, h = get(name), 1e-4
+    points = conformance.smooth_points(act, 4 * h)
+    differences = (act(points + h) - 2 * act(points) + act(points - h)) / h**2
+    scale = 1.0 + np.abs(differences).max()
+    np.testing.assert_allclose(act.second_derivative(points), differences, rtol=0, atol=3e-6 * scale)
+    assert act.bends == (np.abs(differences).max() > 1e-3)
+    assert act.curvature is not None or not act.bends
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_second_derivative_of_mixed_layers_is_that_of_each_half(name):
+    z = tensor(2, 5, 16)
+    first, second = name.split("+")
+    by_hand = torch.cat([get(first).second_derivative(z[:, :3]), get(second).second_derivative(z[:, 3:])], 1)
+    assert torch.equal(get(name).second_derivative(z), by_hand)
+    assert get(name).bends
+    assert not get("relu+abs").bends
+
+
+@pytest.mark.parametrize("name", ["tanh", "gelu", "cubic_bspline", "xabsx", "snake"])
+def test_second_derivative_without_a_formula_comes_from_the_slope(name):
+    act = get(name)
+    without = dataclasses.replace(act, curvature=None)
+    points = conformance.smooth_points(act, 1e-6)
+    np.testing.assert_allclose(without.second_derivative(points), act.second_derivative(points), rtol=1e-11, atol=1e-12)
+    z = tensor(2, 3, 16).requires_grad_()
+    found = without.second_derivative(z)
+    torch.testing.assert_close(found, act.second_derivative(z.detach()), rtol=1e-11, atol=1e-12)
+    assert not found.requires_grad
+
+
+def test_a_slope_that_torch_cannot_differentiate_asks_for_the_second_derivative():
+    def slope(z, xp):
+        z += 0  # torch refuses to change a variable that it differentiates by
+        return 1 * z
+
+    stubborn = Activation("stubborn", "smooth", lambda z, xp: z * z / 2, slope)
+    with pytest.raises(ValueError, match=r"stubborn cannot be differentiated by torch.*curvature=lambda"):
+        stubborn.second_derivative(tensor(1, 2, 16))
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
@@ -304,6 +367,8 @@ def test_a_derivative_is_refused_where_there_is_none():
     z = tensor(1, 2, 16)
     for name in ("floor", "heaviside", "relu+floor"):
         with pytest.raises(ValueError, match="has no derivative to train with"):
+            get(name).second_derivative(z)
+        with pytest.raises(ValueError, match="has no derivative to train with"):
             get(name).derivative(z)
         with pytest.raises(ValueError, match="has no derivative to train with"):
             get(name).chain(z, z, z)
@@ -366,6 +431,8 @@ def test_the_unbroken_description_is_accepted(table):
     ("changes", "message"),
     [
         ({"slope": lambda z, xp: 3.1 * z * abs(z)}, "derivative of cube_abs must agree with its values. At t="),
+        ({"curvature": lambda z, xp: 6.1 * abs(z)}, "second derivative of cube_abs must agree with its values. At t="),
+        ({"curvature": lambda z, xp: 6 * abs(z) + 0 * z / (z - z)}, "second derivative of cube_abs must be finite"),
         ({"degree": 2}, "must be of degree 2 between break-points"),
         ({"degree": 4}, "must have a piece of degree 4"),
         ({"breakpoints": ()}, "must be of degree 3 between break-points"),
@@ -380,7 +447,7 @@ def test_the_unbroken_description_is_accepted(table):
         ({"name": "my+act"}, r"plain identifier. Got 'my\+act'"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:divide by zero")
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
 def test_a_broken_description_is_refused_with_what_is_broken(table, changes, message):
     before = names()
     with pytest.raises(ValueError, match=message):

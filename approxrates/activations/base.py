@@ -111,6 +111,8 @@ class Activation:
         init: How networks of it are started.
         kernel: Fast torch passes; without it they go through ``function`` and ``slope``.
         parts: For a mixed layer the activations of its units, a first and a second half; else empty.
+        curvature: ``(z, xp) -> sigma''(z)``, at a break-point the value of either side or between; without it
+            :meth:`second_derivative` differentiates ``slope`` automatically in torch.
 
     Raises:
         ValueError: For an unknown family, break-points out of order, or a wrong number of pieces.
@@ -128,6 +130,7 @@ class Activation:
     init: InitRule = InitRule()
     kernel: Kernel | None = None
     parts: tuple[Activation, ...] = ()
+    curvature: Function | None = None
 
     def __post_init__(self) -> None:
         if self.family not in tuple(Family):
@@ -154,6 +157,13 @@ class Activation:
     def piecewise_linear(self) -> bool:
         """Whether it is continuous and made of straight pieces (the triangle wave is, and periodic too)."""
         return self.degree == 1
+
+    @property
+    def bends(self) -> bool:
+        """Whether the second derivative is more than zero between break-points."""
+        if self.parts:
+            return any(part.bends for part in self.parts)
+        return self.degree is None or self.degree > 1
 
     @property
     def in_place(self) -> bool:
@@ -184,6 +194,41 @@ class Activation:
             )
         assert self.slope is not None
         return self.slope(z, module_of(z))
+
+    def second_derivative(self, z: Any) -> Any:
+        """Values ``sigma''(z)``: array to array, tensor to tensor, of the same shape; zero for straight pieces.
+
+        At a break-point it is the value of either side or between: a jump of the derivative has no share in it.
+
+        Raises:
+            ValueError: If the activation has no derivative, or one that cannot be differentiated automatically.
+        """
+        self._require_slope()
+        if self.parts:
+            return self._joined(
+                z, [part.second_derivative(half) for part, half in zip(self.parts, self._split(z, -2), strict=True)]
+            )
+        if not self.bends:
+            return z * 0
+        return self._slope_differentiated(z) if self.curvature is None else self.curvature(z, module_of(z))
+
+    def _slope_differentiated(self, z: Any) -> Any:
+        """The derivative of ``slope`` by torch, for activations that come without ``curvature``."""
+        import torch
+
+        assert self.slope is not None
+        leaf = torch.as_tensor(z).detach().clone().requires_grad_()
+        try:
+            with torch.enable_grad():
+                slopes = self.slope(leaf, torch)
+            # A derivative that is constant on every piece may not depend on the leaf at all.
+            found = torch.autograd.grad(slopes.sum(), leaf)[0] if slopes.requires_grad else torch.zeros_like(leaf)
+        except RuntimeError as error:
+            raise ValueError(
+                f"the derivative of {self.name} cannot be differentiated by torch: {str(error).splitlines()[0]} "
+                f"Give Activation(..., curvature=lambda z, xp: ...), its second derivative."
+            ) from error
+        return found if isinstance(z, torch.Tensor) else found.numpy()
 
     def exact(self, t: Fraction) -> Fraction:
         """The rational value at a rational point, from the pieces.

@@ -28,6 +28,7 @@ def check(activation: Activation) -> None:
     _check_torch(activation, points)
     if activation.trainable:
         _check_derivative(activation, points)
+        _check_second_derivative(activation, points)
     if activation.degree is not None:
         _check_degree(activation)
     if activation.pieces is not None:
@@ -99,6 +100,22 @@ def _check_derivative(activation: Activation, points: Array) -> None:
     marks = all_breakpoints(activation, REACH)
     sides = activation(marks + 1e-9), activation(marks - 1e-9)
     _demand(activation, "value just right of a break-point, as it can be trained,", marks, *sides, 1e-6)
+
+
+def _check_second_derivative(activation: Activation, points: Array) -> None:
+    """The second derivative is that of the derivative, by central differences, in numpy and in torch."""
+    import torch
+
+    values = activation.second_derivative(points)
+    if np.shape(values) != points.shape or not np.all(np.isfinite(values)):
+        raise ValueError(
+            f"second derivative of {activation.name} must be finite numbers of the shape of z. Check its curvature,"
+            " or give one."
+        )
+    differences = (activation.derivative(points + STEP) - activation.derivative(points - STEP)) / (2.0 * STEP)
+    _demand(activation, "second derivative", points, values, differences, 1e-6)
+    in_torch = activation.second_derivative(torch.from_numpy(points)).numpy()
+    _demand(activation, "second derivative in torch", points, in_torch, values, 1e-10)
 
 
 def _check_pieces(activation: Activation, points: Array) -> None:

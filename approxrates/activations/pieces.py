@@ -34,7 +34,7 @@ def piecewise_polynomial(name: str, breakpoints: Sequence[float], pieces: Sequen
         if degree > 1
         else Family.PIECEWISE_CONSTANT
     )
-    slopes = tuple(tuple(k * c for k, c in enumerate(row))[1:] or (Fraction(0),) for row in rows)
+    slopes = _differentiated(rows)
     marks = tuple(float(b) for b in breakpoints)
     if not marks:
         raise ValueError("breakpoints must hold at least one number. Got none. A polynomial is no activation.")
@@ -50,7 +50,16 @@ def piecewise_polynomial(name: str, breakpoints: Sequence[float], pieces: Sequen
 
         return values
 
-    made = Activation(name, family, pieced(rows), pieced(slopes) if degree else None, degree, marks, pieces=rows)
+    made = Activation(
+        name,
+        family,
+        pieced(rows),
+        pieced(slopes) if degree else None,
+        degree,
+        marks,
+        pieces=rows,
+        curvature=pieced(_differentiated(slopes)) if degree else None,
+    )
     for index, mark in enumerate(Fraction(b) for b in marks):
         left, right = (sum(c * mark**k for k, c in enumerate(rows[i])) for i in (index, index + 1))
         if left != right and degree > 0:
@@ -58,6 +67,11 @@ def piecewise_polynomial(name: str, breakpoints: Sequence[float], pieces: Sequen
                 f"pieces must meet at every break-point. At {float(mark)} they give {float(left)} and {float(right)}."
             )
     return made
+
+
+def _differentiated(rows: tuple[tuple[Fraction, ...], ...]) -> tuple[tuple[Fraction, ...], ...]:
+    """Coefficients of the derivatives, constant term first."""
+    return tuple(tuple(k * c for k, c in enumerate(row))[1:] or (Fraction(0),) for row in rows)
 
 
 def _horner(row: Sequence[float], z: Any) -> Any:

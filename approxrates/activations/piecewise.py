@@ -121,6 +121,14 @@ def _cubic_bspline_slope(z: Any, xp: Any) -> Any:
     return xp.sign(z) * (2.0 * inner * inner - 0.5 * outer * outer)
 
 
+def _quadratic_bspline_curvature(z: Any, xp: Any) -> Any:
+    return xp.sign(_positive(1.5 - abs(z), xp)) - 3.0 * xp.sign(_positive(0.5 - abs(z), xp))
+
+
+def _cubic_bspline_curvature(z: Any, xp: Any) -> Any:
+    return _positive(2.0 - abs(z), xp) - 4.0 * _positive(1.0 - abs(z), xp)
+
+
 def _triangle(z: Any, xp: Any) -> Any:
     """``4t`` folded at +-1; the reduction to one period is exact in floating point."""
     t = z - xp.round(z)
@@ -205,6 +213,7 @@ ROWS: tuple[Activation, ...] = (
         pieces=polynomials((0,), (0, 0, 1)),
         init=POWER,
         kernel=Kernel(_relu2_forward, _relu2_chain),
+        curvature=lambda z, xp: 2.0 * xp.sign(_positive(z, xp)),
     ),
     Activation(
         "relu3",
@@ -216,6 +225,7 @@ ROWS: tuple[Activation, ...] = (
         pieces=polynomials((0,), (0, 0, 0, 1)),
         init=CUBE,
         kernel=Kernel(_relu3_forward, _relu3_chain),
+        curvature=lambda z, xp: 6.0 * _positive(z, xp),
     ),
     Activation(
         "quadratic_bspline",
@@ -225,6 +235,7 @@ ROWS: tuple[Activation, ...] = (
         degree=2,
         breakpoints=(-1.5, -0.5, 0.5, 1.5),
         pieces=polynomials((0,), (1.125, 1.5, 0.5), (0.75, 0, -1), (1.125, -1.5, 0.5), (0,)),
+        curvature=_quadratic_bspline_curvature,
     ),
     Activation(
         "cubic_bspline",
@@ -241,6 +252,7 @@ ROWS: tuple[Activation, ...] = (
             (8 * _SIXTH, -2, 1, -_SIXTH),
             (0,),
         ),
+        curvature=_cubic_bspline_curvature,
     ),
     Activation(
         "xabsx",
@@ -252,6 +264,7 @@ ROWS: tuple[Activation, ...] = (
         pieces=polynomials((0, 0, -1), (0, 0, 1)),
         init=POWER,
         kernel=Kernel(_xabsx_forward, _xabsx_chain),
+        curvature=lambda z, xp: 2.0 * xp.sign(z),
     ),
     Activation(
         "triangle",

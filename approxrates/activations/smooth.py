@@ -39,6 +39,20 @@ def _gelu_slope(z: Any, xp: Any) -> Any:
     return 0.5 * (1.0 + _erf(z * _ROOT_HALF, xp)) + z * xp.exp(-0.5 * z * z) / _ROOT_TWO_PI
 
 
+def _silu_curvature(z: Any, xp: Any) -> Any:
+    s = _sigmoid(z, xp)
+    return s * (1.0 - s) * (2.0 + z * (1.0 - 2.0 * s))
+
+
+def _gelu_curvature(z: Any, xp: Any) -> Any:
+    return (2.0 - z * z) * xp.exp(-0.5 * z * z) / _ROOT_TWO_PI
+
+
+def _tanh_curvature(z: Any, xp: Any) -> Any:
+    t = xp.tanh(z)
+    return -2.0 * t * (1.0 - t * t)
+
+
 def _tanh_forward(z: Any, out: Any) -> None:
     import torch
 
@@ -80,6 +94,7 @@ def sine(name: str, omega: float | None = None) -> Activation:
         period=TWO_PI / w,
         init=InitRule(hidden_scale=0.5 / w, first_scale=0.6 * TWO_PI / w),
         kernel=Kernel(forward, chain),
+        curvature=lambda z, xp: -w * w * xp.sin(reduced(z, xp)),
     )
 
 
@@ -111,6 +126,7 @@ def snake(name: str, a: float = 1.0) -> Activation:
         drift=math.pi / a,
         init=InitRule(hidden_scale=0.5 / a, first_scale=2.0 / a),
         kernel=Kernel(forward, chain),
+        curvature=lambda z, xp: 2.0 * a * xp.cos(2.0 * a * z),
     )
 
 
@@ -124,12 +140,14 @@ ROWS: tuple[Activation, ...] = (
         lambda z, xp: 1.0 - xp.tanh(z) ** 2,
         init=InitRule(hidden_scale=0.8, first_scale=1.5),
         kernel=Kernel(_tanh_forward, _tanh_chain, in_place=True),
+        curvature=_tanh_curvature,
     ),
     Activation(
         "gelu",
         Family.SMOOTH,
         lambda z, xp: 0.5 * z * (1.0 + _erf(z * _ROOT_HALF, xp)),
         _gelu_slope,
+        curvature=_gelu_curvature,
     ),
-    Activation("silu", Family.SMOOTH, lambda z, xp: z * _sigmoid(z, xp), _silu_slope),
+    Activation("silu", Family.SMOOTH, lambda z, xp: z * _sigmoid(z, xp), _silu_slope, curvature=_silu_curvature),
 )
