@@ -37,6 +37,20 @@ class Objective(ABC):
             gradient: Shape of ``output``, or None if only the value is wanted.
         """
 
+    @abstractmethod
+    def gradient_derivative(self, output: Tensor, target: Tensor, weights: Tensor, direction: Tensor) -> Tensor:
+        """How the derivative of the loss by ``output`` changes along ``direction``: second derivatives times it.
+
+        Args:
+            output: Network outputs, shape ``[N, n_outputs, M]``; not changed.
+            target: As in :meth:`value_and_gradient`.
+            weights: Shape ``[N, 1, M]``.
+            direction: Change of the outputs, shape of ``output``; not changed.
+
+        Returns:
+            A new tensor of the shape of ``output``.
+        """
+
     @property
     def degree(self) -> float | None:
         """``p`` if scaling the problem by ``c`` scales the loss by ``c**p``; None if targets must not be rescaled."""
@@ -73,6 +87,10 @@ class MeanSquare(Objective):
             gradient.mul_(2.0 / output.shape[1])
         return value
 
+    def gradient_derivative(self, output: Tensor, target: Tensor, weights: Tensor, direction: Tensor) -> Tensor:
+        """See :class:`Objective`."""
+        return (direction * weights).mul_(2.0 / output.shape[1])
+
 
 @dataclass(frozen=True)
 class LpPower(Objective):
@@ -104,6 +122,11 @@ class LpPower(Objective):
             gradient.copy_(power).mul_(self.p / output.shape[1])
         return residual.mul_(power).flatten(1).sum(1) / output.shape[1]
 
+    def gradient_derivative(self, output: Tensor, target: Tensor, weights: Tensor, direction: Tensor) -> Tensor:
+        """See :class:`Objective`."""
+        power = (output - target).abs_().pow_(self.p - 2)
+        return power.mul_(weights).mul_(direction).mul_(self.p * (self.p - 1) / output.shape[1])
+
 
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Objective):
@@ -131,6 +154,12 @@ class SoftmaxCrossEntropy(Objective):
             ).mul_(weights)
         return value
 
+    def gradient_derivative(self, output: Tensor, target: Tensor, weights: Tensor, direction: Tensor) -> Tensor:
+        """See :class:`Objective`."""
+        share = output.softmax(1)
+        change = share * direction
+        return change.addcmul_(share, change.sum(1, keepdim=True), value=-1.0).mul_(weights)
+
 
 @dataclass(frozen=True)
 class BinaryLogistic(Objective):
@@ -149,6 +178,12 @@ class BinaryLogistic(Objective):
         if gradient is not None:
             gradient.copy_(output).sigmoid_().sub_(target).mul_(weights).div_(output.shape[1])
         return value.flatten(1).sum(1) / output.shape[1]
+
+    def gradient_derivative(self, output: Tensor, target: Tensor, weights: Tensor, direction: Tensor) -> Tensor:
+        """See :class:`Objective`."""
+        # sigmoid(o) (1 - sigmoid(o)), without cancellation
+        spread = output.sigmoid().mul_(output.neg().sigmoid_())
+        return spread.mul_(direction).mul_(weights).div_(output.shape[1])
 
 
 @dataclass(frozen=True)
@@ -183,6 +218,10 @@ class HalfSquare(Objective):
         if gradient is not None:
             gradient.mul_(share)
         return value
+
+    def gradient_derivative(self, output: Tensor, target: Tensor, weights: Tensor, direction: Tensor) -> Tensor:
+        """See :class:`Objective`."""
+        return (direction * weights).mul_(self._share(output.shape[1]))
 
 
 _OBJECTIVES: dict[str, type[Objective]] = {

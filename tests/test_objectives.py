@@ -11,6 +11,9 @@ from approxrates import objectives
 
 CASES = {
     "mean_square": (objectives.MeanSquare(), 2),
+    "half_mean": (objectives.HalfSquare(), 2),
+    "half_sum": (objectives.HalfSquare("sum"), 3),
+    "lp2": (objectives.LpPower(2), 2),
     "lp4": (objectives.LpPower(4), 2),
     "lp3.5": (objectives.LpPower(3.5), 1),
     "softmax": (objectives.SoftmaxCrossEntropy(), 3),
@@ -40,8 +43,9 @@ def reference(name, output, target, weights):
     if name == "logistic":
         terms = functional.binary_cross_entropy_with_logits(output, target, reduction="none")
     else:
-        power = {"mean_square": 2.0, "lp4": 4.0, "lp3.5": 3.5}[name]
+        power = {"lp4": 4.0, "lp3.5": 3.5}.get(name, 2.0)
         terms = (output - target).abs() ** power
+        terms = terms * {"half_mean": 0.5, "half_sum": 0.5 * output.shape[1]}.get(name, 1.0)
     return (terms * weights).sum(-1).mean(-1)
 
 
@@ -68,6 +72,32 @@ def test_gradient_agrees_with_differences(name):
     above = objective.value_and_gradient(output + h * direction, target, weights, None)
     below = objective.value_and_gradient(output - h * direction, target, weights, None)
     assert torch.allclose((above - below) / (2 * h), (gradient * direction).flatten(1).sum(1), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_change_of_the_gradient_agrees_with_autograd_and_with_differences(name):
+    objective, output, target, weights = problem(name)
+    direction = torch.from_numpy(np.random.default_rng(1).normal(size=output.shape))
+    kept = output.clone(), direction.clone()
+    found = objective.gradient_derivative(output, target, weights, direction)
+    assert torch.equal(output, kept[0])
+    assert torch.equal(direction, kept[1])
+    leaf = output.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(reference(name, leaf, target, weights).sum(), leaf, create_graph=True)
+    (expected,) = torch.autograd.grad((slope * direction).sum(), leaf)
+    assert torch.allclose(found, expected, rtol=1e-11, atol=1e-15)
+    h, sides = 1e-6, []
+    for sign in (1.0, -1.0):
+        sides.append(torch.empty_like(output))
+        objective.value_and_gradient(output + sign * h * direction, target, weights, sides[-1])
+    assert torch.allclose(found, (sides[0] - sides[1]) / (2 * h), rtol=1e-5, atol=1e-9)
+
+
+def test_curvature_of_the_logistic_loss_does_not_vanish_by_cancellation():
+    output = torch.tensor([[[40.0, -40.0, 1000.0]]], dtype=torch.float64)
+    one = torch.ones_like(output)
+    found = objectives.BinaryLogistic().gradient_derivative(output, one, one, one).flatten().tolist()
+    assert found == pytest.approx([math.exp(-40), math.exp(-40), 0.0], rel=1e-12)
 
 
 @pytest.mark.parametrize("name", CASES)
