@@ -1,8 +1,8 @@
 r"""Deep linear networks under an L2 penalty, one mode at a time, in closed form: where learning sets in, and how.
 
 The setting. A network of ``L`` weight matrices without biases, so ``L - 1`` hidden layers (``depth = L - 1`` elsewhere
-in this library), is trained on ``E (y - f)^2 + gamma * (sum of all squared weights)``. Let the inputs be uncorrelated with
-variance ``A`` along the first one, and ``y = (c / A) x_1 + noise``, so that ``c = E[x_1 y]`` is the signal. The
+in this library), is trained on ``E (y - f)^2 + gamma * (sum of all squared weights)``. Let the inputs be uncorrelated
+with variance ``A`` along the first one, and ``y = (c / A) x_1 + noise``, so that ``c = E[x_1 y]`` is the signal. The
 end-to-end map of a linear network is ``f = b x_1`` at best, and up to the constant ``E y^2`` the error is
 ``A b^2 - 2 c b``.
 
