@@ -25,7 +25,7 @@ their first values depends, besides c, only on ``asymmetry = 2 z / kernel = (S -
 
 *First step.* At a learning rate ``eta = c / sharpness`` with ``x = eta kernel`` the loss rises at once if
 ``x - r^2 x^2 / 4 > 2``, r the asymmetry. If it does not, and ``r^2 < 1/2``, it never does (kernel and output fall
-together; a test holds it on a grid of r, for 1000 steps). So the smallest c at which the loss ever exceeds its first value is
+together; a test holds it on a grid of r, for 1000 steps). So the smallest c at which the loss ever exceeds its first is
 ``(1 + sqrt(1 + 3 r^2)) (1 - sqrt(1 - 2 r^2)) / r^2``, which tends to 2 as r tends to 0, that is, as w grows.
 
 *Wide limit.* For small r the output is multiplied by ``1 - x`` in each step, and T steps change the sharpness, in units
