@@ -16,6 +16,7 @@ _HOMES = {
     "Target": "target",
     "load_target": "catalogue",
     "load_target_file": "catalogue",
+    "Dataset": "dataset",
     "measure_smoothness": "smoothness",
     "smoothness_warning": "smoothness",
     "SmoothnessMeasurement": "smoothness",
@@ -31,6 +32,7 @@ _HOMES = {
     "approximate": "references",
     "Approximant": "approximant",
     "train": "training",
+    "SGD": "training",
     "Adam": "training",
     "SOAP": "training",
     "SelfScaledBFGS": "training",
@@ -38,6 +40,7 @@ _HOMES = {
     "LevenbergMarquardt": "training",
     "Minimax": "training",
     "MeanSquare": "objectives",
+    "HalfSquare": "objectives",
     "LpPower": "objectives",
     "SoftmaxCrossEntropy": "objectives",
     "approximation_error": "errors",
@@ -85,10 +88,11 @@ if TYPE_CHECKING:
     from approxrates.constructions.bit_extraction import extract as extract_bits
     from approxrates.constructions.compiler import compile_network
     from approxrates.constructions.narrow import to_fixed_width
+    from approxrates.dataset import Dataset
     from approxrates.errors import approximation_error
     from approxrates.errors.sobolev import sobolev_error
     from approxrates.network import Network
-    from approxrates.objectives import LpPower, MeanSquare, SoftmaxCrossEntropy
+    from approxrates.objectives import HalfSquare, LpPower, MeanSquare, SoftmaxCrossEntropy
     from approxrates.phase import place, place_all
     from approxrates.plots import (
         plot_channel_layout,
@@ -114,7 +118,7 @@ if TYPE_CHECKING:
     from approxrates.spec import Construction, Reference
     from approxrates.study import Study
     from approxrates.target import Target
-    from approxrates.training import LBFGS, SOAP, Adam, LevenbergMarquardt, Minimax, SelfScaledBFGS, train
+    from approxrates.training import LBFGS, SGD, SOAP, Adam, LevenbergMarquardt, Minimax, SelfScaledBFGS, train
 
 
 def __getattr__(name: str) -> Any:

@@ -275,7 +275,7 @@ GOOD = {"arch": arch_of(), "target": BUMP, "plan": [ar.Adam(steps=1)]}
         ({"plan": "fast"}, ValueError, "'default'"),
         ({"plan": []}, ValueError, "at least one stage"),
         ({"plan": 3}, TypeError, "list of stages"),
-        ({"plan": [{"stage": "sgd", "steps": 3}]}, ValueError, "adam, soap, ssbfgs"),
+        ({"plan": [{"stage": "rmsprop", "steps": 3}]}, ValueError, "sgd, adam, soap, ssbfgs"),
         ({"start": "warm"}, ValueError, "random, constructive"),
         ({"start": "constructive", "arch": ar.FixedWidth(dim=1, width=4, depth=2, bias=False)}, ValueError, "bias"),
         ({"device": "gpu7"}, ValueError, "device must be"),

@@ -9,11 +9,13 @@ from approxrates.training.minimax import Minimax
 from approxrates.training.plans import resolve_plan, stage_from_spec
 from approxrates.training.points import n_samples
 from approxrates.training.result import Fit
+from approxrates.training.sgd import SGD
 from approxrates.training.soap import SOAP
 from approxrates.training.ssbfgs import SelfScaledBFGS
 
 __all__ = [
     "LBFGS",
+    "SGD",
     "SOAP",
     "Adam",
     "Fit",

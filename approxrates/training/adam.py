@@ -58,6 +58,10 @@ class AdamRule(Rule):
         scale = np.sqrt(1.0 - self.beta2**steps)
         return stretch.rates * (scale / (1.0 - self.beta1**steps)), self.epsilon * scale
 
+    def preconditioner(self, step: int) -> Tensor | None:
+        """See :class:`Rule`: ``sqrt(second) + epsilon`` with the bias correction; the momentum's is left out."""
+        return (self.second / (1.0 - self.beta2**step)).sqrt_().add_(self.epsilon) if step else None
+
     def keep(self, rows: Tensor) -> None:
         """See :class:`Rule`."""
         self.first, self.second, self.spare = self.first[rows], self.second[rows], self.spare[rows]
@@ -104,3 +108,7 @@ class Adam(FirstOrder):
     def rule(self, theta: Tensor, layout: Layout) -> Rule:
         """See :class:`FirstOrder`."""
         return AdamRule(theta, self.beta1, self.beta2, self.epsilon)
+
+    def is_preconditioned(self, layout: Layout) -> bool:
+        """See :class:`Stage`."""
+        return True

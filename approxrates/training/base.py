@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -52,11 +52,50 @@ _SENTENCES = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Sight:
+    """Replicas at work, as whoever looks on sees them.
+
+    Attributes:
+        ensemble: Their losses.
+        theta: Their parameters now, ``[n, stride]``.
+        steps: Steps that each has done in this stage.
+        ended: Whether each is done with the stage.
+        preconditioner: Diagonal that the update rule divides the gradient by, ``[n, stride]``; None if it has none.
+    """
+
+    ensemble: Ensemble
+    theta: Tensor
+    steps: Sequence[int]
+    ended: Sequence[bool]
+    preconditioner: Tensor | None = None
+
+
+class Onlooker(Protocol):
+    """Whoever looks on while replicas are trained; it changes nothing."""
+
+    def begin_stage(self, steps: int) -> None:
+        """A stage of so many steps begins."""
+
+    def stops_within(self, begin: int, end: int) -> list[int]:
+        """Steps after ``begin`` and up to ``end`` to be looked at, ``end`` itself in any case."""
+
+    def observe(self, sight: Sight, rows: Sequence[int], before: Sequence[int]) -> None:
+        """A look at replicas: which rows of the record they are, and their steps before the stage."""
+
+    def state(self) -> State:
+        """What was seen."""
+
+    def restore(self, state: State) -> None:
+        """Take up what was seen."""
+
+
 class Population:
     """Best parameters seen of every replica, by loss on the full sampling set, and how each is faring.
 
     Attributes:
         theta: Best rows ``[N, stride]``, float64.
+        last: The latest recorded, whatever their loss.
         loss: Their losses ``[N]``, float64; infinite where no finite loss was seen.
         steps: Steps done by each replica.
         outcomes: Outcome of each replica so far; None while it may go on.
@@ -66,7 +105,7 @@ class Population:
 
     def __init__(self, theta: Tensor, replicas: Sequence[int]) -> None:
         n = len(theta)
-        self.theta, self.replicas = theta, list(replicas)
+        self.theta, self.last, self.replicas = theta, theta.clone(), list(replicas)
         self.loss = torch.full((n,), math.inf, dtype=torch.float64, device=theta.device)
         self.limit = self.loss.clone()
         self.steps = [0] * n
@@ -80,11 +119,11 @@ class Population:
             "outcomes": [outcome and outcome.value for outcome in self.outcomes],
             "curves": [[list(point) for point in curve] for curve in self.curves],
         }
-        return {"theta": self.theta, "loss": self.loss, "limit": self.limit, **plain}
+        return {"theta": self.theta, "last": self.last, "loss": self.loss, "limit": self.limit, **plain}
 
     def restore(self, state: State) -> None:
         """Take up a state."""
-        for name in ("theta", "loss", "limit"):
+        for name in ("theta", "last", "loss", "limit"):
             getattr(self, name).copy_(state[name])
         self.steps = list(state["steps"])
         self.outcomes = [Outcome(value) if value else None for value in state["outcomes"]]
@@ -104,15 +143,22 @@ class Watch:
         stage: Name of the stage.
         steps: Its steps.
         progress: Callback, or None.
+        onlooker: Who looks on, or None.
 
     Attributes:
         before: Steps that each replica of the record had done when the stage began.
     """
 
     def __init__(
-        self, population: Population, rows: Sequence[int], stage: str, steps: int, progress: Progress | None
+        self,
+        population: Population,
+        rows: Sequence[int],
+        stage: str,
+        steps: int,
+        progress: Progress | None,
+        onlooker: Onlooker | None = None,
     ) -> None:
-        self.population, self.rows = population, list(rows)
+        self.population, self.rows, self.onlooker = population, list(rows), onlooker
         self._stage, self._steps, self._progress = stage, steps, progress
         self._reported = -math.inf
         self.before = list(population.steps)
@@ -132,6 +178,7 @@ class Watch:
         """
         people, loss = self.population, loss.to(torch.float64)
         rows = torch.tensor(self.rows, device=loss.device)
+        people.last[rows] = theta.to(torch.float64)
         sound = torch.isfinite(loss) & torch.isfinite(theta).all(1)
         better = sound & (loss < people.loss[rows])
         people.theta[rows[better]] = theta[better].to(torch.float64)
@@ -147,6 +194,23 @@ class Watch:
             Outcome.NON_FINITE if not ok else Outcome.DIVERGED if far else None
             for ok, far in zip(sound.tolist(), diverged.tolist(), strict=True)
         ]
+
+    def observe(self, sight: Sight) -> None:
+        """Let the onlooker have a look, if there is one.
+
+        Args:
+            sight: The replicas still trained, in the order of the rows.
+        """
+        if self.onlooker is not None and len(self.rows):
+            self.onlooker.observe(sight, self.rows, [self.before[row] for row in self.rows])
+
+    def observe_start(self, ensemble: Ensemble, theta: Tensor) -> None:
+        """Let the onlooker have a look before the first step."""
+        self.observe(Sight(ensemble, theta, [0] * len(theta), [False] * len(theta)))
+
+    def stops_within(self, begin: int, end: int) -> list[int]:
+        """Steps after ``begin`` and up to ``end`` that somebody wants to look at, and ``end``."""
+        return [end] if self.onlooker is None else self.onlooker.stops_within(begin, end)
 
     def replace(self, theta: Tensor, loss: Tensor) -> None:
         """Put parameters in place of the best ones, for a stage that judges by something else than the loss.
@@ -210,6 +274,8 @@ class Stage(ABC):
 
     name: ClassVar[str]
     needs_float64: ClassVar[bool] = False
+    takes_penalty: ClassVar[bool] = True
+    """Whether it can minimise a loss with an L2 penalty."""
 
     steps: int
 
@@ -239,6 +305,10 @@ class Stage(ABC):
         Raises:
             ValueError: Saying what is required, what came, and what to write.
         """
+
+    def is_preconditioned(self, layout: Layout) -> bool:
+        """Whether its update rule divides the gradient by a diagonal, and by nothing else."""
+        return False
 
     def to_spec(self) -> dict[str, Any]:
         """Plain data that ``stage_from_spec`` turns back into this stage; settings at their default are left out."""

@@ -45,6 +45,13 @@ def scaled(layers: Sequence[Layer], mean: float, scale: float) -> tuple[Layer, .
     return (*hidden, dataclasses.replace(last, weight=last.weight * scale, bias=bias))
 
 
+def unscaled(layers: Sequence[Layer], mean: float, scale: float) -> tuple[Layer, ...]:
+    """The inverse of :func:`scaled`, up to rounding; exact for mean zero and scale one."""
+    *hidden, last = layers
+    bias = None if last.bias is None else (last.bias - mean) / scale
+    return (*hidden, dataclasses.replace(last, weight=last.weight / scale, bias=bias))
+
+
 def block_diagonal(networks: Sequence[Sequence[Layer]]) -> tuple[Layer, ...]:
     """The sum of networks of equal depth as one network; the zeros between the blocks are not counted."""
     if len(networks) == 1:

@@ -14,13 +14,17 @@ import torch
 from approxrates import activations
 from approxrates.architecture import FixedDepth, FixedWidth
 from approxrates.axes import has_axis
+from approxrates.dataset import Dataset
+from approxrates.network import Network
 from approxrates.target import Target
 from approxrates.training.base import Stage
+from approxrates.training.starts import get_start
 
 Architecture = FixedWidth | FixedDepth
+Fitted = Target | Dataset
 
 
-def check_targets(arch: Architecture, target: Target | Sequence[Target]) -> list[Target]:
+def check_targets(arch: Architecture, target: Fitted | Sequence[Fitted]) -> list[Fitted]:
     """The targets as a list, after the checks of architecture and targets."""
     if not isinstance(arch, (FixedWidth, FixedDepth)):
         raise TypeError(
@@ -35,7 +39,7 @@ def check_targets(arch: Architecture, target: Target | Sequence[Target]) -> list
         raise ValueError(
             f"activation must have a derivative to be trained. Got {arch.activation!r}. Use e.g. activation='relu'."
         )
-    targets = [target] if isinstance(target, Target) else target
+    targets = [target] if isinstance(target, (Target, Dataset)) else target
     if isinstance(targets, (str, bytes, Mapping)) or not isinstance(targets, Sequence):
         raise TypeError(
             f"target must be a Target or a list of them. Got {type(target).__name__}. "
@@ -44,7 +48,7 @@ def check_targets(arch: Architecture, target: Target | Sequence[Target]) -> list
     if not targets:
         raise ValueError("target must hold at least one Target. Got an empty list.")
     for one in targets:
-        if not isinstance(one, Target):
+        if not isinstance(one, (Target, Dataset)):
             raise TypeError(
                 f"target must be a Target or a list of them. Got {type(one).__name__}. Use ar.Target.from_callable."
             )
@@ -62,6 +66,32 @@ def check_whole(name: str, value: Any, least: int) -> None:
         raise TypeError(f"{name} must be an integer. Got {value!r}.")
     if value < least:
         raise ValueError(f"{name} must be at least {least}. Got {name}={value}.")
+
+
+def member_penalties(l2_penalty: Any, n: int, what: str) -> list[float]:
+    """One L2 penalty for each of ``n`` replicas or members (``what``)."""
+    many = not isinstance(l2_penalty, (str, bytes)) and isinstance(l2_penalty, (Sequence, np.ndarray))
+    given = list(l2_penalty) if many else [l2_penalty] * n
+    if len(given) != n:
+        raise ValueError(f"l2_penalty must be one number, or one for each {what}. Got {len(given)} for {n}.")
+    for value in given:
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
+            raise TypeError(f"l2_penalty must be a number. Got {value!r}. Write e.g. l2_penalty=1e-3.")
+        if not 0.0 <= value < float("inf"):
+            raise ValueError(f"l2_penalty must be at least 0 and finite. Got {value}. Write e.g. l2_penalty=1e-3.")
+    return [float(value) for value in given]
+
+
+def member_starts(start: Any, n: int) -> str | list[Network]:
+    """The name of a start, or one network for each of ``n`` members."""
+    if isinstance(start, str):
+        get_start(start)
+        return start
+    if not isinstance(start, Sequence) or not all(isinstance(one, Network) for one in start):
+        raise TypeError(f"start must be a name or a list of networks. Got {start!r}. Write start='random'.")
+    if len(start) != n:
+        raise ValueError(f"start must hold one network for each replica of each target. Got {len(start)} for {n}.")
+    return list(start)
 
 
 def with_budget(stages: tuple[Stage, ...], budget: float) -> tuple[Stage, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from approxrates.backends import Ensemble, Layout
-from approxrates.training.base import Descent, Outcome, Stage, State, Watch, check_number
+from approxrates.training.base import Descent, Outcome, Sight, Stage, State, Watch, check_number
 from approxrates.training.refinement import Refinement, refined_ensemble
 
 _CHECKPOINTS = 20
@@ -66,6 +66,10 @@ class Rule(ABC):
         for k, set_index in enumerate(stretch.sets.tolist()):
             ensemble.value_and_gradient(theta, gradient, set_index)
             self.update(theta, gradient, rates[:, k : k + 1], stretch.begun + k + 1)
+
+    def preconditioner(self, step: int) -> Tensor | None:
+        """The diagonal that the gradient is divided by after so many steps, ``[n, stride]``; None if it is none."""
+        return None
 
     @abstractmethod
     def keep(self, rows: Tensor) -> None:
@@ -165,7 +169,11 @@ class _FirstOrderDescent(Descent):
         sets = [(step - 1) // stage.swap % moving for step in steps]
         peak = stage.peak_rates(self.watch)
         rates = np.array([[rate * stage.factor(step) for step in steps] for rate in peak])
-        self.rule.advance(self.moved, self.theta, Stretch(begun, np.array(sets), rates))
+        stretch, done = Stretch(begun, np.array(sets), rates), begun
+        for stop in self.watch.stops_within(begun, self.step):
+            self.rule.advance(self.moved, self.theta, stretch.part(done - begun, stop - begun))
+            done = stop
+            self._show(stop)
         for place in range(len(self.theta)):
             self.watch.count(place, len(steps))
         outcomes = self.watch.record(self.theta, self.ensemble.value(self.theta), self.step)
@@ -175,6 +183,13 @@ class _FirstOrderDescent(Descent):
             self.watch.drop([Outcome.BUDGET_SPENT] * len(self.theta))
             return False
         return True
+
+    def _show(self, step: int) -> None:
+        """Let be seen how things stand after a step."""
+        if self.watch.onlooker is not None:
+            n = len(self.theta)
+            ended, diagonal = [step == self.stage.steps] * n, self.rule.preconditioner(step)
+            self.watch.observe(Sight(self.ensemble, self.theta, [step] * n, ended, diagonal))
 
     def _keep(self, places: list[int]) -> None:
         """Go on with these replicas only."""

@@ -16,18 +16,32 @@ from numpy.typing import NDArray
 
 from approxrates.architecture import FixedDepth, FixedWidth
 from approxrates.backends import check_backend, obstacle
+from approxrates.dataset import Dataset
+from approxrates.layers import Layer
+from approxrates.measurements import get_measurements
+from approxrates.network import Network
 from approxrates.objectives import MeanSquare, Objective
 from approxrates.target import Target
 from approxrates.training.base import Progress, Stage
 from approxrates.training.checkpoint import Checkpoint
-from approxrates.training.checks import check_targets, check_whole, present_device, with_budget, writable_checkpoint
-from approxrates.training.group import Group, Job
+from approxrates.training.checks import (
+    check_targets,
+    check_whole,
+    member_penalties,
+    member_starts,
+    present_device,
+    with_budget,
+    writable_checkpoint,
+)
+from approxrates.training.group import Group
+from approxrates.training.job import Extra, Job, check_job
 from approxrates.training.plans import resolve_plan
 from approxrates.training.points import Sampling, check_n_points, sample
 from approxrates.training.result import Fit
 
 Architecture = FixedWidth | FixedDepth
-Member = tuple[Target, int]
+Fitted = Target | Dataset
+Member = tuple[Fitted, int]
 
 MEMORY = 2**30
 """Bytes for the replicas trained together, if nothing else is said."""
@@ -37,11 +51,11 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 def train(
     arch: Architecture,
-    target: Target | Sequence[Target],
+    target: Fitted | Sequence[Fitted],
     *,
     replicas: int = 1,
     plan: Any = "default",
-    start: str = "random",
+    start: str | Sequence[Network] = "random",
     seed: int = 0,
     dtype: str = "float64",
     n_points: int | str | None = None,
@@ -54,6 +68,8 @@ def train(
     backend: str | None = None,
     checkpoint: str | Path | None = None,
     memory: int = MEMORY,
+    l2_penalty: float | Sequence[float] = 0.0,
+    measure: Sequence[Any] = (),
 ) -> Fit:
     """Networks of one architecture fitted to one target or to several, many replicas at once.
 
@@ -62,10 +78,11 @@ def train(
 
     Args:
         arch: Shape of the networks.
-        target: What to fit, or a list.
+        target: What to fit, or a list: targets on the cube, or :class:`~approxrates.dataset.Dataset`.
         replicas: Independent fits of each target.
         plan: ``"default"``, or a list of stages such as ``[ar.Adam(steps=500), ar.SelfScaledBFGS(steps=300)]``.
-        start: ``"random"``, or ``"constructive"``: a network equal to the spline interpolant.
+        start: ``"random"``; ``"constructive"``, a network equal to the spline interpolant; ``"kaiming"``, ``"normal"``
+            or ``"torch"``, the rules of the literature; or networks to go on from, one for each replica of each target.
         seed: Of the initial weights.
         dtype: ``"float64"`` or ``"float32"``, of the first-order stages; second-order ones are always in double
             precision.
@@ -84,9 +101,13 @@ def train(
             identical results.
         memory: Bytes that replicas trained together may take; more replicas are trained in several groups. A single
             replica is trained in any case.
+        l2_penalty: ``gamma >= 0`` of the term ``gamma * sum(theta**2)`` of the loss, over all parameters of the network
+            in training (of the standardised target); one number, or one for each replica.
+        measure: What to measure and when: names such as ``"sharpness"``, or objects such as
+            ``Sharpness(schedule="every 10")`` of :mod:`approxrates.measurements`. Training does not change by it.
 
     Returns:
-        Networks in target-major order with outcomes, losses, steps and times.
+        Networks in target-major order with outcomes, losses, steps and times, and what was measured.
 
     Raises:
         ValueError: For an argument out of its range, a target that does not suit the architecture or is not finite, an
@@ -105,8 +126,10 @@ def train(
     targets = check_targets(arch, target)
     check_whole("replicas", replicas, 1)
     members = [(one, replica) for one in targets for replica in range(replicas)]
-    plans = [resolve_plan(plan, arch, one, start=start) for one in targets]
-    options: dict[str, Any] = {"start": start, "seed": seed, "dtype": dtype, "n_points": n_points, "device": device}
+    plans = [resolve_plan(plan, arch, one, start=start if isinstance(start, str) else "network") for one in targets]
+    penalties = member_penalties(l2_penalty, replicas, "replica") * len(targets)
+    starts = member_starts(start, len(members))
+    options: dict[str, Any] = {"measure": measure, "seed": seed, "dtype": dtype, "n_points": n_points, "device": device}
     options |= {"objective": objective, "budget": budget, "rounds": rounds, "progress": progress}
     options |= {"backend": backend, "memory": memory}
     path = writable_checkpoint(checkpoint)
@@ -115,7 +138,8 @@ def train(
         places.setdefault(plans[i // replicas], []).append(i)
     parts = [
         fit_members(
-            arch, [members[i] for i in group], plan=stages,
+            arch, [members[i] for i in group], plan=stages, l2_penalty=[penalties[i] for i in group],
+            start=starts if isinstance(starts, str) else [starts[i] for i in group],
             checkpoint=path and path.with_name(f"{path.name}.plan{number}"), **options,
         )
         for number, (stages, group) in enumerate(places.items())
@@ -131,7 +155,7 @@ def fit_members(
     members: Sequence[Member],
     *,
     plan: Sequence[Stage | Mapping[str, Any]],
-    start: str = "random",
+    start: str | Sequence[Network] = "random",
     seed: int = 0,
     dtype: str = "float64",
     n_points: int | str | None = None,
@@ -143,6 +167,8 @@ def fit_members(
     backend: str | None = None,
     checkpoint: str | Path | None = None,
     memory: int = MEMORY,
+    l2_penalty: float | Sequence[float] = 0.0,
+    measure: Sequence[Any] = (),
 ) -> Fit:
     """The same as :func:`train` for given pairs of target and replica number, and a resolved plan.
 
@@ -162,6 +188,8 @@ def fit_members(
         backend: Who computes.
         checkpoint: Where the state is kept.
         memory: Bytes for replicas trained together.
+        l2_penalty: One number, or one for each member.
+        measure: What to measure and when.
 
     Raises:
         ValueError: As :func:`train` does.
@@ -178,11 +206,13 @@ def fit_members(
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}. Got {dtype!r}.")
     check_whole("rounds", rounds, 1)
     check_whole("memory", memory, 1)
+    penalties, starts = member_penalties(l2_penalty, len(members), "member"), member_starts(start, len(members))
     job = Job(
-        arch, stages, start, seed, DTYPES[dtype], present_device(device), objective, progress, rounds,
-        check_backend(backend),
+        arch, stages, starts if isinstance(starts, str) else "network", seed, DTYPES[dtype], present_device(device),
+        objective, progress, rounds, check_backend(backend), get_measurements(measure),
     )  # fmt: skip
-    _check_job(job)
+    extras = [Extra(penalty, None if isinstance(starts, str) else starts[i]) for i, penalty in enumerate(penalties)]
+    check_job(job, targets, extras)
     path = writable_checkpoint(checkpoint)
     samplings = {target: sample(arch, target, objective, n_points) for target in dict.fromkeys(targets)}
     groups = [part for same in _alike(targets, samplings) for part in _within_memory(job, same, samplings, memory)]
@@ -191,26 +221,12 @@ def fit_members(
         chosen = [members[i] for i in group]
         data = [samplings[targets[i]] for i in group]
         file = path and path.with_name(f"{path.name}.{number}")
-        parts.append(Group(job, chosen, data, Checkpoint(file, _identity(job, chosen, data))).fit())
+        own = [extras[i] for i in group]
+        parts.append(Group(job, chosen, data, Checkpoint(file, _identity(job, chosen, data, own)), own).fit())
     return Fit.joined(parts, _positions(groups))
 
 
-def _check_job(job: Job) -> None:
-    """What only stages, backend and rounds together can refuse."""
-    for stage in job.stages:
-        stage.check(job.layout, job.objective)
-    if job.backend == "native":
-        why_not = obstacle(job.layout, job.objective, job.dtype, job.device)
-        if why_not:
-            raise ValueError(f"backend='native' cannot be used: {why_not}. Write backend='auto'.")
-    if job.rounds > 1 and (job.objective.degree != 2.0 or job.arch.injection or job.arch.residual):
-        raise ValueError(
-            "rounds > 1 needs the mean square and an architecture without injection and residual sums. "
-            f"Got rounds={job.rounds}. Write rounds=1."
-        )
-
-
-def _alike(targets: Sequence[Target], samplings: Mapping[Target, Sampling]) -> list[list[int]]:
+def _alike(targets: Sequence[Fitted], samplings: Mapping[Fitted, Sampling]) -> list[list[int]]:
     """Members whose sampling sets have one shape, which can share tensors; the shape depends on the target alone."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, one in enumerate(targets):
@@ -218,7 +234,7 @@ def _alike(targets: Sequence[Target], samplings: Mapping[Target, Sampling]) -> l
     return list(groups.values())
 
 
-def _within_memory(job: Job, group: list[int], samplings: Mapping[Target, Sampling], memory: int) -> list[list[int]]:
+def _within_memory(job: Job, group: list[int], samplings: Mapping[Fitted, Sampling], memory: int) -> list[list[int]]:
     """A group cut into parts of nearly equal size that the stages can hold in the memory allowed."""
     n_points = (
         next(iter(samplings.values())).points.shape[-1]
@@ -231,7 +247,7 @@ def _within_memory(job: Job, group: list[int], samplings: Mapping[Target, Sampli
     return [group[a:b] for a, b in itertools.pairwise(cuts)]
 
 
-def _identity(job: Job, members: Sequence[Member], data: Sequence[Sampling]) -> str:
+def _identity(job: Job, members: Sequence[Member], data: Sequence[Sampling], extras: Sequence[Extra]) -> str:
     """Digest of everything that the result of a group depends on; targets by their values, not by their names alone."""
     plain = job.backend == "reference" or obstacle(job.layout, job.objective, job.dtype, job.device)
     versions = [str(torch.__version__), "" if plain else importlib.metadata.version("numba")]
@@ -242,6 +258,9 @@ def _identity(job: Job, members: Sequence[Member], data: Sequence[Sampling]) -> 
         "arithmetic": [str(job.dtype), str(job.device), *versions],
         "objective": job.objective.to_spec(),
         "members": [[target.key, replica] for target, replica in members],
+        "penalties": [one.l2_penalty for one in extras],
+        "starts": [_digest(*_arrays(one.start)) for one in extras if one.start is not None],
+        "measure": [one.to_spec() for one in job.measurements],
         "data": [_digest(one.points, one.values) for one in {id(one): one for one in data}.values()],
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
@@ -250,6 +269,12 @@ def _identity(job: Job, members: Sequence[Member], data: Sequence[Sampling]) -> 
 def _digest(*arrays: NDArray[np.float64]) -> str:
     """Digest of numbers."""
     return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+
+def _arrays(network: Network) -> list[NDArray[np.float64]]:
+    """Weights and biases of a network."""
+    dense = [layer for layer in network.layers if isinstance(layer, Layer)]
+    return [array for layer in dense for array in (layer.weight, layer.bias) if array is not None]
 
 
 def _positions(groups: Sequence[Sequence[int]]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,59 +12,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from approxrates import activations
 from approxrates.architecture import FixedDepth, FixedWidth
-from approxrates.backends import Ensemble, Layout
+from approxrates.backends import Ensemble
+from approxrates.dataset import Dataset
 from approxrates.layers import Layer
 from approxrates.network import Network
-from approxrates.objectives import Objective
 from approxrates.seeds import seed_for
 from approxrates.target import Target
-from approxrates.training.base import Descent, Outcome, Population, Progress, Stage, State, Watch
-from approxrates.training.boosting import block_diagonal, remainder, scaled
+from approxrates.training.base import Outcome, Population, State
+from approxrates.training.boosting import block_diagonal, remainder, scaled, unscaled
 from approxrates.training.checkpoint import Checkpoint
+from approxrates.training.job import Extra, Job
+from approxrates.training.observer import Observer
 from approxrates.training.points import Sampling
 from approxrates.training.result import Fit
+from approxrates.training.running import Course
 from approxrates.training.starts import Standardised, get_start
 
 Architecture = FixedWidth | FixedDepth
-Member = tuple[Target, int]
+Member = tuple[Target | Dataset, int]
 F64 = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all members of a fit have in common.
-
-    Attributes:
-        arch: Shape of the networks.
-        stages: The plan, its budget taken in.
-        start: Name of the start.
-        seed: Of the initial weights.
-        dtype: Of the first-order stages.
-        device: Where to compute.
-        objective: The loss.
-        progress: Callback, or None.
-        rounds: Networks that are added up, each fitted to what the ones before leave over.
-        backend: Which backend to use.
-    """
-
-    arch: Architecture
-    stages: tuple[Stage, ...]
-    start: str
-    seed: int
-    dtype: torch.dtype
-    device: torch.device
-    objective: Objective
-    progress: Progress | None
-    rounds: int = 1
-    backend: str = "auto"
-
-    @property
-    def layout(self) -> Layout:
-        """Where the parameters stand."""
-        arch = self.arch
-        return Layout(arch.shapes, activations.get(arch.activation), arch.bias, arch.injection, arch.residual)
 
 
 @dataclass(frozen=True)
@@ -92,12 +59,20 @@ class Group:
         members: Targets and replica numbers.
         samplings: Points and values of each member; members of one target share one object.
         checkpoint: Where the state is kept now and then.
+        extras: What each member has for itself.
     """
 
     def __init__(
-        self, job: Job, members: Sequence[Member], samplings: Sequence[Sampling], checkpoint: Checkpoint
+        self,
+        job: Job,
+        members: Sequence[Member],
+        samplings: Sequence[Sampling],
+        checkpoint: Checkpoint,
+        extras: Sequence[Extra],
     ) -> None:
         self.job, self.members, self.samplings, self.checkpoint = job, list(members), list(samplings), checkpoint
+        self.extras = list(extras)
+        self.observer: Observer | None = None
         self.layout = job.layout
         self.rounds: list[Round] = []
         self._clock = 0.0
@@ -117,6 +92,8 @@ class Group:
         started = [self._start(number, i, data[i]) for i in range(len(self.members))]
         begun = np.stack([plain for plain, _ in started])
         population = Population(self.layout.pack(begun).to(self.job.device), [replica for _, replica in self.members])
+        if self.job.measurements:
+            self.observer = Observer(self.job.measurements, population.theta.clone(), population.replicas)
         if str(number) in saved.get("done", {}):
             population.restore(saved["done"][str(number)])
         else:
@@ -126,52 +103,25 @@ class Group:
     def _start(self, number: int, i: int, data: Sampling) -> tuple[F64, int]:
         """Starting parameters of a member; later rounds draw from a seed of their own."""
         target, replica = self.members[i]
+        given = self.extras[i].start
+        if given is not None:
+            return theta_of(self.job.arch, given, data), 1
         seed = self.job.seed if number == 0 else seed_for("round", seed=self.job.seed, round=number)
         start = self.job.start if number == 0 else "random"
         return get_start(start)(self.job.arch, Standardised(target, data.mean, data.scale), replica, seed)
 
     def _run(self, number: int, population: Population, data: Sequence[Sampling], saved: State) -> None:
-        """The stages of the plan, from the best parameters seen, on the replicas that have not broken down."""
-        if saved:
-            population.restore(saved["population"])
-        first = int(saved.get("stage", 0))
-        for index, stage in enumerate(self.job.stages[first:], start=first):
-            resumed = saved if index == first else {}
-            descent, watch = self._begin(stage, population, data, resumed)
-            while descent is not None and descent.advance():
-                if self.checkpoint.is_due:
-                    self.checkpoint.write(self._state(number, index, population, watch, descent))
+        """The stages of the plan."""
+        course = Course(
+            self.job.stages, self.job.dtype, lambda rows, dtype: self._ensemble(rows, data, dtype), self.checkpoint,
+            self.job.progress, self.observer,
+        )  # fmt: skip
+        course.run(population, saved, lambda: self._about(number))
 
-    def _begin(
-        self, stage: Stage, population: Population, data: Sequence[Sampling], resumed: State
-    ) -> tuple[Descent | None, Watch]:
-        """A stage at work, begun afresh or taken up; None if there is no replica to train."""
-        rows = list(resumed["rows"]) if resumed else population.alive()
-        watch = Watch(population, rows, stage.name, stage.steps, self.job.progress)
-        if not rows:
-            return None, watch
-        dtype = torch.float64 if stage.needs_float64 else self.job.dtype
-        ensemble, theta = self._ensemble(rows, data, dtype), population.theta[rows].to(dtype)
-        if resumed:
-            watch.before = list(resumed["before"])
-            descent = stage.begin(ensemble, theta, watch)
-            descent.restore(resumed["descent"])
-            return descent, watch
-        broken = watch.record(theta, ensemble.value(theta), 0)
-        if any(broken):
-            keep = torch.tensor(watch.drop(broken), dtype=torch.long, device=theta.device)
-            ensemble, theta = ensemble.subset(keep), theta[keep]
-        return (stage.begin(ensemble, theta, watch) if len(theta) else None), watch
-
-    def _state(self, number: int, index: int, population: Population, watch: Watch, descent: Descent) -> State:
-        """Everything that the fit needs to go on."""
+    def _about(self, number: int) -> State:
+        """What a checkpoint holds besides the state of the stage at work."""
         return {
             "round": number,
-            "stage": index,
-            "rows": list(watch.rows),
-            "before": list(watch.before),
-            "population": population.state(),
-            "descent": descent.state(),
             "done": {str(i): past.population.state() for i, past in enumerate(self.rounds)},
             "seconds": self._clock + time.perf_counter(),
         }
@@ -185,8 +135,13 @@ class Group:
         )
         return Ensemble(
             self.layout, self.job.objective, points, values, weights, [number[id(data[row])] for row in rows],
-            dtype=dtype, device=self.job.device, backend=self.job.backend,
+            dtype=dtype, device=self.job.device, backend=self.job.backend, l2_penalty=self._penalty(rows),
         )  # fmt: skip
+
+    def _penalty(self, rows: Sequence[int]) -> list[float] | None:
+        """The L2 penalties of some members; None if no member has one."""
+        penalties = [self.extras[row].l2_penalty for row in rows]
+        return penalties if any(one.l2_penalty for one in self.extras) else None
 
     def _outputs(self, past: Round) -> list[list[F64]]:
         """Outputs of the networks of a round in double precision: by member and set, ``(k, M)``."""
@@ -216,6 +171,7 @@ class Group:
         return Fit(
             members=tuple(self.members),
             networks=tuple(Network(self._layers(i), self._provenance(i)) for i in range(n)),
+            last=tuple(self._last(i) for i in range(n)),
             starts=tuple(Network(layers, self._provenance(i)) for i, layers in enumerate(begun)),
             outcomes=tuple(outcome or Outcome.BUDGET_SPENT for outcome in last.population.outcomes),
             losses=np.where(broken, np.inf, losses) * scales**degree,
@@ -225,7 +181,25 @@ class Group:
             seconds=np.full(n, seconds / n),
             attempts=np.array([self._attempts(i) for i in range(n)], dtype=np.int64),
             curves=tuple(self._curve(i) for i in range(n)),
+            measured=tuple({} if self.observer is None else self.observer.arrays(i) for i in range(n)),
+            final=self._final(),
         )
+
+    def _final(self) -> tuple[Mapping[str, float], ...]:
+        """Every measurement at the parameters that are returned, in the precision of the last stage."""
+        if self.observer is None:
+            return ({},) * len(self.members)
+        past, everyone = self.rounds[-1], range(len(self.members))
+        dtype = torch.float64 if self.job.stages[-1].needs_float64 else self.job.dtype
+        return tuple(self.observer.finals(self._ensemble(everyone, past.data, dtype), past.population.theta.to(dtype)))
+
+    def _last(self, i: int) -> Network | None:
+        """The network that training ended with, good or bad; None after several rounds, or if it is not finite."""
+        past = self.rounds[-1]
+        row = past.population.last[i : i + 1]
+        if self.job.rounds > 1 or not bool(torch.isfinite(row).all()):
+            return None
+        return Network(layers_of(self.job.arch, self.layout.unpack(row)[0], past.data[i]), self._provenance(i))
 
     def _at_points(self, i: int, outputs: Sequence[F64]) -> tuple[float, float]:
         """Root mean square and largest error of a member on the full set; NaN where values are labels."""
@@ -268,12 +242,20 @@ class Group:
             "target": dict(target.parameters),
             "architecture": self.job.arch.to_spec(),
             "plan": [stage.to_spec() for stage in self.job.stages],
-            "start": self.job.start,
+            "start": self.job.start if self.extras[i].start is None else "network",
             "replica": replica,
             "seed": self.job.seed,
             "attempts": self._attempts(i),
         }
-        return told | ({"rounds": self.job.rounds} if self.job.rounds > 1 else {})
+        penalty = self.extras[i].l2_penalty
+        told |= {"rounds": self.job.rounds} if self.job.rounds > 1 else {}
+        return told | ({"l2_penalty": penalty} if penalty else {})
+
+
+def theta_of(arch: Architecture, network: Network, data: Sampling) -> F64:
+    """Plain parameters of a network of this architecture in the units of training: the inverse of :func:`layers_of`."""
+    layers = [layer for layer in network.layers if isinstance(layer, Layer)]
+    return arch.theta_from_layers(unscaled(layers, data.mean, data.scale))
 
 
 def layers_of(arch: Architecture, plain: F64, data: Sampling) -> tuple[Layer, ...]:

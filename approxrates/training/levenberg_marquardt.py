@@ -15,7 +15,7 @@ from torch import Tensor
 
 from approxrates.backends import Ensemble, Layout
 from approxrates.objectives import MeanSquare, Objective
-from approxrates.training.base import Descent, Outcome, Stage, State, Watch, check_number
+from approxrates.training.base import Descent, Outcome, Sight, Stage, State, Watch, check_number
 
 _ROUNDS = 20
 _BLOCK = 96
@@ -54,6 +54,7 @@ class LevenbergMarquardt(Stage):
 
     name: ClassVar[str] = "lm"
     needs_float64: ClassVar[bool] = True
+    takes_penalty: ClassVar[bool] = False
 
     damping: float = 1e-3
     tolerance: float = 1e-12
@@ -256,6 +257,8 @@ class _LevenbergMarquardtDescent(Descent):
 
     def _leave(self, finished: list[Outcome | None]) -> bool:
         """Record and take out the replicas that are done; whether any is left."""
+        ended = [outcome is not None for outcome in finished]
+        self.watch.observe(Sight(self.ensemble, self.theta, self.steps, ended))
         if not any(finished):
             self.watch.report(max(self.steps), self.loss)
             return True

@@ -12,7 +12,7 @@ from torch import Tensor
 from approxrates.activations import Activation
 from approxrates.backends import Ensemble, Layout
 from approxrates.objectives import LpPower, MeanSquare, Objective
-from approxrates.training.base import Descent, Outcome, Population, Stage, State, Watch, check_number
+from approxrates.training.base import Descent, Outcome, Population, Sight, Stage, State, Watch, check_number
 from approxrates.training.levenberg_marquardt import LevenbergMarquardt
 from approxrates.training.soap import SOAP
 from approxrates.training.ssbfgs import SelfScaledBFGS
@@ -54,6 +54,7 @@ class Minimax(Stage):
 
     name: ClassVar[str] = "minimax"
     needs_float64: ClassVar[bool] = True
+    takes_penalty: ClassVar[bool] = False
 
     method: str = "lawson"
     inner: str = "auto"
@@ -181,7 +182,8 @@ class _MinimaxDescent(Descent):
 
     def _finish(self) -> None:
         """Leave the best by the largest error in the record, whatever their loss."""
-        loss = self.ensemble.value(self.best)
+        loss, n = self.ensemble.value(self.best), len(self.best)
+        self.watch.observe(Sight(self.ensemble, self.best, [self.stage.steps] * n, [True] * n))
         self.watch.record(self.best, loss, self.round * self.inner.steps)
         self.watch.replace(self.best, loss)
         self.watch.drop([Outcome.BUDGET_SPENT] * len(self.best))

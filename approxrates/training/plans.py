@@ -9,6 +9,7 @@ from typing import Any
 from approxrates import activations
 from approxrates.activations import Activation, Family
 from approxrates.architecture import FixedDepth, FixedWidth
+from approxrates.dataset import Dataset
 from approxrates.target import Target
 from approxrates.training.adam import Adam
 from approxrates.training.base import Stage
@@ -16,14 +17,16 @@ from approxrates.training.lbfgs import LBFGS
 from approxrates.training.levenberg_marquardt import LevenbergMarquardt
 from approxrates.training.minimax import Minimax
 from approxrates.training.points import is_smooth
+from approxrates.training.sgd import SGD
 from approxrates.training.soap import SOAP
 from approxrates.training.ssbfgs import SelfScaledBFGS
 
 Architecture = FixedWidth | FixedDepth
+Fitted = Target | Dataset
 Plan = tuple[Stage, ...]
 
 STAGES: dict[str, type[Stage]] = {
-    stage.name: stage for stage in (Adam, SOAP, SelfScaledBFGS, LBFGS, LevenbergMarquardt, Minimax)
+    stage.name: stage for stage in (SGD, Adam, SOAP, SelfScaledBFGS, LBFGS, LevenbergMarquardt, Minimax)
 }
 
 _MOST_DENSE_PARAMS = 1600
@@ -57,7 +60,7 @@ def stage_from_spec(spec: Mapping[str, Any]) -> Stage:
     return STAGES[name](**settings)
 
 
-def resolve_plan(plan: Any, arch: Architecture, targets: Target | Sequence[Target], *, start: str = "random") -> Plan:
+def resolve_plan(plan: Any, arch: Architecture, targets: Fitted | Sequence[Fitted], *, start: str = "random") -> Plan:
     """The stages that a plan means for this architecture and these targets.
 
     Args:
@@ -75,9 +78,11 @@ def resolve_plan(plan: Any, arch: Architecture, targets: Target | Sequence[Targe
             raise ValueError(
                 f"plan must be 'default' or a list of stages. Got {plan!r}. Write e.g. plan=[ar.Adam(steps=500)]."
             )
-        roughest = min(
-            [targets] if isinstance(targets, Target) else targets, key=lambda target: target.regularity.smoothness
-        )
+        given = [targets] if isinstance(targets, (Target, Dataset)) else targets
+        known = [target for target in given if isinstance(target, Target)]
+        if len(known) < len(given):
+            raise ValueError("plan must be given for a Dataset. Got 'default'. Write e.g. plan=[ar.Adam(steps=500)].")
+        roughest = min(known, key=lambda target: target.regularity.smoothness)
         return default_plan(arch, roughest, start)
     if isinstance(plan, Stage):
         return (plan,)
@@ -109,7 +114,7 @@ def learning_rate(arch: Architecture, start: str) -> float:
     Deep networks want less. Powers of the rectifier want much less, as depth multiplies their degree. From a
     constructive start a step must not undo what was built.
     """
-    if start == "constructive":
+    if start in ("constructive", "network"):
         rate = 1e-3 / max(1.0, arch.depth / 4.0)
     elif any((part.degree or 1) > 1 for part in _parts(activations.get(arch.activation))):
         rate = 1e-2 / max(1.0, arch.depth / 4.0) ** 1.5

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from approxrates import sampling
 from approxrates.architecture import FixedDepth, FixedWidth
 from approxrates.backends import padded
+from approxrates.dataset import Dataset
 from approxrates.objectives import Objective
 from approxrates.sampling import SampleLaw
 from approxrates.seeds import seed_for
@@ -110,16 +111,18 @@ def n_sets_and_points(arch: Architecture, target: Target, n_points: int | str | 
     return n_sets, size
 
 
-def n_samples(arch: Architecture, target: Target, n_points: int | str | None = None) -> int:
+def n_samples(arch: Architecture, target: Target | Dataset, n_points: int | str | None = None) -> int:
     """Number of points in each sampling set that a fit of this shape uses; data targets have the points they have."""
-    if target.samples is not None:
+    if isinstance(target, Dataset) or target.samples is not None:
+        assert target.samples is not None
         return len(target.samples[0])
     return n_sets_and_points(arch, target, n_points)[1]
 
 
-def n_values(arch: Architecture, target: Target, n_points: int | str | None = None) -> int:
+def n_values(arch: Architecture, target: Target | Dataset, n_points: int | str | None = None) -> int:
     """Values of the target in all sets together: the ``m`` of sample laws, an upper bound on what a fit sees of it."""
-    if target.samples is not None:
+    if isinstance(target, Dataset) or target.samples is not None:
+        assert target.samples is not None
         return len(target.samples[0])
     n_sets, size = n_sets_and_points(arch, target, n_points)
     return n_sets * size
@@ -144,7 +147,7 @@ class Sampling:
     scale: float
 
 
-def sample(arch: Architecture, target: Target, objective: Objective, n_points: int | str | None) -> Sampling:
+def sample(arch: Architecture, target: Target | Dataset, objective: Objective, n_points: int | str | None) -> Sampling:
     """Sampling sets of a target. They depend on the target and on the numbers of sets and points alone.
 
     Raises:
@@ -152,7 +155,8 @@ def sample(arch: Architecture, target: Target, objective: Objective, n_points: i
             right kind.
         TypeError: If ``n_points`` is neither a number nor a law.
     """
-    if target.samples is not None:
+    if isinstance(target, Dataset) or target.samples is not None:
+        assert target.samples is not None
         points, values = target.samples
         check_n_points(n_points)
         if n_points is not None and n_points != len(points):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from approxrates.backends import Ensemble
-from approxrates.training.base import Descent, Outcome, Stage, State, Watch, check_number
+from approxrates.training.base import Descent, Outcome, Sight, Stage, State, Watch, check_number
 from approxrates.training.linesearch import LineSearch, Verdict
 
 _ROUNDS = 50
@@ -295,6 +295,9 @@ class QuasiNewtonDescent(Descent):
         ]
         for place, broken in zip(due, self._record(due), strict=True):
             finished[place] = broken or finished[place]
+        if self.watch.onlooker is not None:
+            steps, ended = [one.steps for one in self.replicas], [outcome is not None for outcome in finished]
+            self.watch.observe(Sight(self.ensemble, self.theta, steps, ended))
         if not any(finished):
             return
         for place, outcome in enumerate(finished):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from approxrates.dataset import Dataset
 from approxrates.network import Network
 from approxrates.target import Target
 from approxrates.training.base import Outcome
@@ -32,9 +33,14 @@ class Fit:
             target's values are labels.
         sup_at_points: Largest error of each there.
         curves: ``(step, loss)`` of each at its checkpoints, shape ``(n, 2)``; losses of the standardised target.
+        last: The networks as training left them, whatever their loss; None where a parameter is not finite, or after
+            several rounds.
+        measured: By column of each the measurements on their schedules, ``(step, value)``, shape ``(n, 2)``, in the
+            units of training.
+        final: By column of each the measurements at the returned network; NaN where there is none.
     """
 
-    members: tuple[tuple[Target, int], ...]
+    members: tuple[tuple[Target | Dataset, int], ...]
     networks: tuple[Network, ...]
     starts: tuple[Network, ...]
     outcomes: tuple[Outcome, ...]
@@ -45,8 +51,11 @@ class Fit:
     rms_at_points: NDArray[np.float64]
     sup_at_points: NDArray[np.float64]
     curves: tuple[NDArray[np.float64], ...]
+    last: tuple[Network | None, ...]
+    measured: tuple[Mapping[str, NDArray[np.float64]], ...]
+    final: tuple[Mapping[str, float], ...]
 
-    def best(self, target: Target | None = None, *, by: str = "loss") -> Network:
+    def best(self, target: Target | Dataset | None = None, *, by: str = "loss") -> Network:
         """The network of the lowest finite loss, or of the smallest largest error at the sampling points.
 
         Args:

@@ -104,6 +104,10 @@ class SOAPRule(AdamRule):
         moment.mul_(scale / (1.0 - self.beta1**step)).div_(self.rotated.sqrt().add_(self.epsilon * scale))
         return torch.bmm(torch.bmm(self.left_basis, moment), self.right_basis.mT)
 
+    def preconditioner(self, step: int) -> Tensor | None:
+        """See :class:`Rule`: none, where hidden layers are rotated."""
+        return None if self.n_layers else super().preconditioner(step)
+
     def keep(self, rows: Tensor) -> None:
         """See :class:`Rule`."""
         super().keep(rows)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from approxrates.architecture import FixedDepth, FixedWidth
+from approxrates.dataset import Dataset
 from approxrates.target import Target
 
 F64 = NDArray[np.float64]
@@ -19,12 +20,13 @@ Architecture = FixedWidth | FixedDepth
 class Standardised:
     """A target as the network in training sees it: ``(f - mean) / scale``."""
 
-    target: Target
+    target: Target | Dataset
     mean: float
     scale: float
 
     def __call__(self, x: F64) -> F64:
         """Values at points ``(n, dim)``."""
+        assert isinstance(self.target, Target), "data have no values elsewhere"
         values: F64 = (self.target(x) - self.mean) / self.scale
         return values
 

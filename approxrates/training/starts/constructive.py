@@ -6,6 +6,7 @@ import numpy as np
 
 from approxrates import sampling
 from approxrates.seeds import seed_for
+from approxrates.target import Target
 from approxrates.training.starts.base import F64, Architecture, Standardised
 from approxrates.training.starts.carry import BENDS
 from approxrates.training.starts.channels import Channels
@@ -54,6 +55,7 @@ def build(channels: Channels, target: Standardised, rng: np.random.Generator | N
             return fit(channels, features, coefficients, points, np.interp(points[:, 0], ends, heights))
         return fit(channels, interpolant(activation, ends, np.zeros_like(ends))[0], None, points, y)
     spline = spline_features(activation, channels.n_features, rng, straight=arch.injection) if arch.dim == 1 else None
+    assert isinstance(target.target, Target), "refused at the front door"
     chosen = spline or choose(channels, points, y, target.target.regularity.smoothness, rng)
     return fit(channels, chosen, None, points, y)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from approxrates import activations, sampling
+from approxrates.dataset import Dataset
 from approxrates.seeds import seed_for
 from approxrates.training.starts.base import F64, Architecture, Standardised
 
@@ -19,7 +20,10 @@ def random_start(arch: Architecture, target: Standardised, replica: int, seed: i
     Narrow deep ReLU networks are often born dead: no gradient reaches them. The draws depend on architecture, replica,
     seed and attempt only.
     """
-    probes = sampling.even_grid(3**arch.dim if arch.dim > 3 else 4**4, arch.dim)
+    if isinstance(target.target, Dataset):
+        probes = target.target.inputs
+    else:
+        probes = sampling.even_grid(3**arch.dim if arch.dim > 3 else 4**4, arch.dim)
     for attempt in range(1, _ATTEMPTS + 1):
         extra = {} if attempt == 1 else {"attempt": attempt}
         theta = arch.initialise([seed_for("init", architecture=arch.to_spec(), replica=replica, seed=seed, **extra)])[0]
