@@ -9,7 +9,7 @@ from approxrates.measurements.base import F64, Measurement, Moment, numbers
 
 @dataclass(frozen=True, kw_only=True)
 class LargestGradientComponent(Measurement):
-    """Largest absolute component of the gradient of F: unlike the norm it does not grow with the number of parameters."""
+    """Largest absolute component of the gradient of F; it does not grow with the number of parameters, as norms do."""
 
     name = "largest_gradient_component"
 

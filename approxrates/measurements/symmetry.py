@@ -1,0 +1,196 @@
+r"""Directions in which symmetries of the network keep the training loss: zero modes that no stability is read off.
+
+**Which symmetries.** Take hidden units that are *locally linear alike*: at every sampling point their activations are
+``s(x) z`` with one and the same slope ``s(x)``. All units of a linear layer are; so are ReLU units that are active at
+the same points, in particular copies into which one neuron was split. If the rows of ``V`` are their incoming weights
+and biases, and the columns of ``C`` their outgoing weights, the next layer sees them through ``C diag(s(x)) V x``
+alone, that is through ``s(x) C V x``. Hence ``V -> R V, C -> C R^-1`` changes no output as long as no unit changes its
+pieces, for every invertible ``R``. The penalty ``gamma |theta|^2`` stays for orthogonal ``R``. So the symmetries of F
+that depend on the parameters continuously have the directions ``dV = A V, dC = -C A``: ``A`` skew with a penalty, any
+square matrix without one; without a penalty biases may be moved through units of constant slope too. In residual
+networks, where the units of all layers add up, ``A`` is one for all hidden layers.
+
+**They are exact zero modes of the Hessian at critical points.** ``F(g theta) = F(theta)`` for the linear maps ``g =
+exp(t G)`` and all parameters near. Differentiating by ``theta`` gives ``g' grad F(g theta) = grad F(theta)``, and then
+by ``t`` at zero
+
+    H G theta = -G' grad F(theta).
+
+Where the gradient vanishes so does ``H G theta``: with no condition on the branch. With a penalty the critical points
+are balanced, ``V V' = C' C``, since F then is stationary along symmetric ``A`` too; at a rank-one solution of a deep
+linear network ``V`` and ``C`` have one direction ``u`` in unit space, and the ``h - 1`` rotations that move ``u`` are
+all there are for each hidden layer. Away from critical points the identity says how far a direction is from a zero
+mode.
+
+**None** are there for odd activations such as tanh and smooth ones in general, whose symmetries are permutations and
+signs, which are discrete; and none at zero parameters, where ``G theta = 0``.
+
+Reference:
+    Kunin, Sagastuy-Brena, Ganguli, Yamins & Tanaka (2021), arXiv:2012.04728: what symmetries of a loss say about its
+    gradient and Hessian.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from approxrates.backends import Layout
+    from approxrates.measurements.base import Moment
+
+TOLERANCE = 1e-6
+"""A direction counts from where its tangent is longer than this share of the parameters' norm."""
+
+MOST_NUMBERS = 5_000_000
+"""Tangents of symmetries are written down up to so many numbers (40 MB, a few seconds)."""
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Units that are locally linear alike.
+
+    Attributes:
+        layers: Hidden layers that they belong to: one, or all of a residual network.
+        units: Their places in the layer.
+    """
+
+    layers: tuple[int, ...]
+    units: tuple[int, ...]
+
+
+def symmetry_directions(moment: Moment, place: int, tolerance: float = TOLERANCE) -> Tensor | None:
+    """An orthonormal basis of the symmetry directions of one replica's training loss, ``[k, stride]``, float64.
+
+    Args:
+        moment: Replicas at a step of their training.
+        place: Which of them.
+        tolerance: Tangents are measured for generators of unit size; directions in which they are shorter than this
+            share of the norm of the parameters are left out, for they move only units that are zero up to noise.
+
+    Returns:
+        Rows of unit length, ``k = 0`` if there are no symmetries; None if there are too many to be written down.
+    """
+    import torch
+
+    layout, penalty = moment.layout, moment.ensemble.l2_penalty
+    row = moment.theta[place].detach().double()
+    inside = moment.ensemble.weights()[place, 0] > 0
+    points = moment.ensemble.points()[place].double()[:, inside]
+    net = _Net(layout, [row[o : o + r * c].view(r, c) for o, r, c in layout.blocks], points)
+    least = tolerance * float(row.square().sum().sqrt())
+    penalised = penalty is not None and bool(penalty[place] > 0)
+    wanted = net.rotations(least) if penalised else itertools.chain(net.maps(), net.shifts())
+    most = MOST_NUMBERS // layout.stride
+    tangents = list(itertools.islice(wanted, most + 1))
+    if len(tangents) > most:
+        return None
+    if not tangents:
+        return row.new_zeros(0, layout.stride)
+    _, lengths, directions = torch.linalg.svd(torch.stack(tangents), full_matrices=False)
+    chosen: Tensor = directions[lengths > least].contiguous()
+    return chosen
+
+
+class _Net:
+    """One network at its sampling points, with the tangents of its symmetries.
+
+    Args:
+        layout: Shape of the network.
+        matrices: Of each layer ``[n_out, n_in + 1]``, biases last.
+        points: Sampling points ``[dim, m]``.
+    """
+
+    def __init__(self, layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> None:
+        self.layout, self.matrices = layout, matrices
+        self.slopes: list[list[Tensor | None]] = list(_slopes(layout, matrices, points))
+
+    def alike(self) -> Iterator[Alike]:
+        """Units that are locally linear alike: slopes are compared at all points, exactly."""
+        every = tuple(range(self.layout.depth))
+        for layers in [every] if self.layout.residual else [(layer,) for layer in every]:
+            classes: dict[tuple[bytes, ...], list[int]] = {}
+            for unit in range(self.layout.width):
+                known = [slope for layer in layers if (slope := self.slopes[layer][unit]) is not None]
+                if len(known) == len(layers):
+                    key = tuple(slope.cpu().numpy().tobytes() for slope in known)
+                    classes.setdefault(key, []).append(unit)
+            yield from (Alike(layers, tuple(units)) for units in classes.values())
+
+    def rotations(self, least: float) -> Iterator[Tensor]:
+        """Tangents of the rotations of units that are alike, ``[stride]`` each.
+
+        Generators turn two axes of an orthonormal system in which the units' weights are as few rows as possible: of
+        axes along which all weights are shorter than ``least`` only one is turned.
+        """
+        import torch
+
+        for alike in self.alike():
+            units = list(alike.units)
+            sides = [self.matrices[layer][units] for layer in alike.layers]
+            sides += [self.matrices[layer + 1][:, units].T for layer in alike.layers]
+            axes, lengths, _ = torch.linalg.svd(torch.cat(sides, 1))
+            for p in range(int((lengths > least).sum())):
+                for q in range(p + 1, len(units)):
+                    turn = torch.outer(axes[:, p], axes[:, q])
+                    yield self._tangent(alike, (turn - turn.T) / math.sqrt(2.0))
+
+    def maps(self) -> Iterator[Tensor]:
+        """Tangents of all linear maps of units that are alike."""
+        for alike in self.alike():
+            n = len(alike.units)
+            for p, q in itertools.product(range(n), repeat=2):
+                generator = self.matrices[0].new_zeros(n, n)
+                generator[p, q] = 1.0
+                yield self._tangent(alike, generator)
+
+    def shifts(self) -> Iterator[Tensor]:
+        """Tangents that move a unit's bias and undo it behind the unit, where its slope is the same at all points."""
+        layout = self.layout
+        for layer, unit in itertools.product(range(layout.depth if layout.bias else 0), range(layout.width)):
+            slope = self.slopes[layer][unit]
+            if slope is None or not bool((slope == slope[0]).all()):
+                continue
+            tangent = self.matrices[0].new_zeros(layout.stride)
+            blocks = self._blocks(tangent)
+            blocks[layer][unit, -1] = 1.0
+            for later in range(layer + 1, layout.depth + 1 if layout.residual else layer + 2):
+                blocks[later][:, -1] -= slope[0] * self.matrices[later][:, unit]
+            yield tangent
+
+    def _tangent(self, alike: Alike, generator: Tensor) -> Tensor:
+        """The direction ``dV = A V, dC = -C A``, ``[stride]``, of a generator ``A`` of the maps of some units."""
+        tangent, units = generator.new_zeros(self.layout.stride), list(alike.units)
+        blocks = self._blocks(tangent)
+        for layer in alike.layers:
+            blocks[layer][units] += generator @ self.matrices[layer][units]
+            blocks[layer + 1][:, units] -= self.matrices[layer + 1][:, units] @ generator
+        return tangent
+
+    def _blocks(self, row: Tensor) -> list[Tensor]:
+        """The matrices of the layers in a row of parameters, as views."""
+        return [row[o : o + r * c].view(r, c) for o, r, c in self.layout.blocks]
+
+
+def _slopes(layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> Iterator[list[Tensor | None]]:
+    """Of every unit of each hidden layer its slopes ``[m]`` if it is locally linear, else None."""
+    import torch
+
+    kinds = {kind.name: kind for kind in layout.activation.parts or (layout.activation,)}
+    straight = [kinds[name].piecewise_linear for name in layout.activation.units(layout.width)]
+    units = points
+    ones = [points.new_ones(1, points.shape[1])] if layout.bias else []
+    for layer in range(layout.depth):
+        injected = [points] if layout.injection and layer else []
+        z = matrices[layer] @ torch.cat([units, *injected, *ones])
+        # Adding zero turns -0.0, which has other bytes, into 0.0.
+        values, slopes = layout.activation(z), layout.activation.derivative(z) + 0.0
+        # On a piece that passes through the origin, up to rounding.
+        linear = ((values - slopes * z).abs() <= 1e-14 * z.abs()).all(1).tolist()
+        yield [slope if all(good) else None for slope, *good in zip(slopes, linear, straight, strict=True)]
+        units = values + units if layout.residual and layer else values
