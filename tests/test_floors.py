@@ -25,7 +25,7 @@ FLOORS = [
         "taylor",
         "shipped",
     ],
-    ["target", "dataset", "phase", "objectives", "arithmetic", "initialisation", "folding"],
+    ["target", "dataset", "phase", "objectives", "arithmetic", "initialisation", "folding", "models"],
     ["network", "generators", "smoothness", "architecture", "approximant", "backends", "datasets"],
     ["errors", "catalogue", "measurements"],
     ["constructions", "references", "training", "engines"],
