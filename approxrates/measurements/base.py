@@ -127,8 +127,13 @@ class Moment:
 
     @functools.cached_property
     def hessian(self) -> Hessian:
-        """Hessians of F at the parameters."""
+        """Hessians of F at the parameters, in the precision of the training."""
         return self.ensemble.hessian(self.theta)
+
+    @functools.cached_property
+    def precise(self) -> Hessian:
+        """Hessians of F, with value and gradient, in double precision, of whatever precision the training is."""
+        return self.hessian if self.theta.element_size() == 8 else self.ensemble.hessian(self.theta.double())
 
     @functools.cached_property
     def loss(self) -> Tensor:
@@ -238,5 +243,10 @@ def check_count(owner: str, name: str, value: Any, least: int) -> None:
 
 def norms(rows: Tensor) -> F64:
     """Euclidean norm of each row ``[n, stride]``, summed row by row so that it depends on the row alone."""
-    plain = rows.detach().to("cpu").double().numpy()
-    return np.array([math.sqrt(float(np.square(row).sum())) for row in plain])
+    return np.sqrt(inner_products(rows, rows))
+
+
+def inner_products(first: Tensor, second: Tensor) -> F64:
+    """Inner product of each row of one ``[n, stride]`` with that of another, summed row by row."""
+    left, right = (rows.detach().to("cpu").double().numpy() for rows in (first, second))
+    return np.array([float((a * b).sum()) for a, b in zip(left, right, strict=True)])

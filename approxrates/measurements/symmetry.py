@@ -38,6 +38,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from approxrates.measurements.single_network import matrices_of, pre_activations, sampling_points
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -80,9 +82,7 @@ def symmetry_directions(moment: Moment, place: int, tolerance: float = TOLERANCE
 
     layout, penalty = moment.layout, moment.ensemble.l2_penalty
     row = moment.theta[place].detach().double()
-    inside = moment.ensemble.weights()[place, 0] > 0
-    points = moment.ensemble.points()[place].double()[:, inside]
-    net = _Net(layout, [row[o : o + r * c].view(r, c) for o, r, c in layout.blocks], points)
+    net = _Net(layout, matrices_of(layout, row), sampling_points(moment, place))
     least = tolerance * float(row.square().sum().sqrt())
     penalised = penalty is not None and bool(penalty[place] > 0)
     wanted = net.rotations(least) if penalised else itertools.chain(net.maps(), net.shifts())
@@ -108,7 +108,7 @@ class _Net:
 
     def __init__(self, layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> None:
         self.layout, self.matrices = layout, matrices
-        self.slopes: list[list[Tensor | None]] = list(_slopes(layout, matrices, points))
+        self.slopes: list[list[Tensor | None]] = _slopes(layout, matrices, points)
 
     def alike(self) -> Iterator[Alike]:
         """Units that are locally linear alike: slopes are compared at all points, exactly."""
@@ -157,7 +157,7 @@ class _Net:
             if slope is None or not bool((slope == slope[0]).all()):
                 continue
             tangent = self.matrices[0].new_zeros(layout.stride)
-            blocks = self._blocks(tangent)
+            blocks = matrices_of(self.layout, tangent)
             blocks[layer][unit, -1] = 1.0
             for later in range(layer + 1, layout.depth + 1 if layout.residual else layer + 2):
                 blocks[later][:, -1] -= slope[0] * self.matrices[later][:, unit]
@@ -166,31 +166,22 @@ class _Net:
     def _tangent(self, alike: Alike, generator: Tensor) -> Tensor:
         """The direction ``dV = A V, dC = -C A``, ``[stride]``, of a generator ``A`` of the maps of some units."""
         tangent, units = generator.new_zeros(self.layout.stride), list(alike.units)
-        blocks = self._blocks(tangent)
+        blocks = matrices_of(self.layout, tangent)
         for layer in alike.layers:
             blocks[layer][units] += generator @ self.matrices[layer][units]
             blocks[layer + 1][:, units] -= self.matrices[layer + 1][:, units] @ generator
         return tangent
 
-    def _blocks(self, row: Tensor) -> list[Tensor]:
-        """The matrices of the layers in a row of parameters, as views."""
-        return [row[o : o + r * c].view(r, c) for o, r, c in self.layout.blocks]
 
-
-def _slopes(layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> Iterator[list[Tensor | None]]:
+def _slopes(layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> list[list[Tensor | None]]:
     """Of every unit of each hidden layer its slopes ``[m]`` if it is locally linear, else None."""
-    import torch
-
     kinds = {kind.name: kind for kind in layout.activation.parts or (layout.activation,)}
     straight = [kinds[name].piecewise_linear for name in layout.activation.units(layout.width)]
-    units = points
-    ones = [points.new_ones(1, points.shape[1])] if layout.bias else []
-    for layer in range(layout.depth):
-        injected = [points] if layout.injection and layer else []
-        z = matrices[layer] @ torch.cat([units, *injected, *ones])
+    found: list[list[Tensor | None]] = []
+    for z in pre_activations(layout, matrices, points):
         # Adding zero turns -0.0, which has other bytes, into 0.0.
         values, slopes = layout.activation(z), layout.activation.derivative(z) + 0.0
         # On a piece that passes through the origin, up to rounding.
         linear = ((values - slopes * z).abs() <= 1e-14 * z.abs()).all(1).tolist()
-        yield [slope if all(good) else None for slope, *good in zip(slopes, linear, straight, strict=True)]
-        units = values + units if layout.residual and layer else values
+        found.append([slope if all(good) else None for slope, *good in zip(slopes, linear, straight, strict=True)])
+    return found
