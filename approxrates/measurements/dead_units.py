@@ -19,6 +19,7 @@ class DeadUnits(Measurement):
     """
 
     name = "dead_units"
+    needs_network = True
 
     def measure(self, moment: Moment) -> dict[str, F64]:
         """See :class:`Measurement`."""

@@ -23,6 +23,7 @@ class EffectiveRank(Measurement):
     """
 
     name = "effective_rank"
+    needs_network = True
 
     floor: float = 1e-6
 

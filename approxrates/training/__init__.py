@@ -6,6 +6,7 @@ from approxrates.training.fit import fit_members, train
 from approxrates.training.lbfgs import LBFGS
 from approxrates.training.levenberg_marquardt import LevenbergMarquardt
 from approxrates.training.minimax import Minimax
+from approxrates.training.models import ModelFit, train_model
 from approxrates.training.plans import resolve_plan, stage_from_spec
 from approxrates.training.points import n_samples
 from approxrates.training.result import Fit
@@ -21,6 +22,7 @@ __all__ = [
     "Fit",
     "LevenbergMarquardt",
     "Minimax",
+    "ModelFit",
     "Outcome",
     "Progress",
     "SelfScaledBFGS",
@@ -30,4 +32,5 @@ __all__ = [
     "resolve_plan",
     "stage_from_spec",
     "train",
+    "train_model",
 ]

@@ -285,6 +285,11 @@ class Stage(ABC):
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1. Got steps={self.steps}. Write e.g. steps=1000.")
 
+    @property
+    def needs_network(self) -> bool:
+        """Whether it looks into fully connected networks, their layers, outputs or points, and cannot train others."""
+        return False
+
     @abstractmethod
     def begin(self, ensemble: Ensemble, theta: Tensor, watch: Watch) -> Descent:
         """The stage at work on given replicas; it leaves its results in ``watch.population``.

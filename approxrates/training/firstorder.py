@@ -121,6 +121,11 @@ class FirstOrder(Stage):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} of {self.name} must be True or False. Got {getattr(self, name)!r}.")
 
+    @property
+    def needs_network(self) -> bool:
+        """See :class:`Stage`: to move points."""
+        return self.adapt
+
     def bytes_per_replica(self, layout: Layout, n_points: int) -> int:
         """See :class:`Stage`: moments and averages, and points of one's own where they follow the error."""
         own = Refinement().bytes_per_replica(layout.dim, layout.n_outputs, n_points) if self.adapt else 0

@@ -68,6 +68,11 @@ class LevenbergMarquardt(Stage):
         check_number(self.name, "patience", self.patience, 1)
         check_number(self.name, "progress", self.progress, 0.0, 1.0)
 
+    @property
+    def needs_network(self) -> bool:
+        """See :class:`Stage`."""
+        return True
+
     def check(self, layout: Layout, objective: Objective) -> None:
         """See :class:`Stage`."""
         if not isinstance(objective, MeanSquare):

@@ -81,6 +81,11 @@ class Minimax(Stage):
         """Rounds that are done."""
         return min(self.steps, self.rounds or _ROUNDS[self.method])
 
+    @property
+    def needs_network(self) -> bool:
+        """See :class:`Stage`."""
+        return True
+
     def check(self, layout: Layout, objective: Objective) -> None:
         """See :class:`Stage`."""
         if not isinstance(objective, (MeanSquare, LpPower)):

@@ -84,9 +84,19 @@ def resolve_plan(plan: Any, arch: Architecture, targets: Fitted | Sequence[Fitte
             raise ValueError("plan must be given for a Dataset. Got 'default'. Write e.g. plan=[ar.Adam(steps=500)].")
         roughest = min(known, key=lambda target: target.regularity.smoothness)
         return default_plan(arch, roughest, start)
+    return stages_of(plan)
+
+
+def stages_of(plan: Any) -> Plan:
+    """The stages of a plan that is written out, as stages or as their descriptions.
+
+    Raises:
+        ValueError: For a plan without stages, or a bad description.
+        TypeError: If the plan is no sequence of stages.
+    """
     if isinstance(plan, Stage):
         return (plan,)
-    if isinstance(plan, Mapping) or not isinstance(plan, Sequence):
+    if isinstance(plan, (str, Mapping)) or not isinstance(plan, Sequence):
         raise TypeError(
             f"plan must be 'default' or a list of stages. Got {type(plan).__name__}. Write e.g. [ar.Adam(steps=500)]."
         )

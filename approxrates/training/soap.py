@@ -192,6 +192,11 @@ class SOAP(FirstOrder):
         check_number(self.name, "epsilon", self.epsilon, 0.0, closed=False)
         check_number(self.name, "refresh", self.refresh, 1)
 
+    @property
+    def needs_network(self) -> bool:
+        """See :class:`Stage`: the matrices of its hidden layers."""
+        return True
+
     def rule(self, theta: Tensor, layout: Layout) -> Rule:
         """See :class:`FirstOrder`."""
         return SOAPRule(theta, layout, self)
