@@ -55,6 +55,9 @@ _HOMES = {
     "Reference": "spec",
     "Study": "study",
     "recertify": "certification",
+    "probe": "probes",
+    "load_probe": "probes",
+    "plot_probe": "probes",
     "load_records": "records",
     "records_from_table": "records",
     "plot_rates": "plots",
@@ -109,6 +112,7 @@ if TYPE_CHECKING:
         plot_training_curves,
         save_figure,
     )
+    from approxrates.probes import load_probe, plot_probe, probe
     from approxrates.rates import choose_law, compare_rates, fit_rate
     from approxrates.records import load_records, records_from_table
     from approxrates.references import approximate

@@ -68,9 +68,9 @@ def run_batch(text: str) -> str:
     batch = json.loads(text)
     runs: list[dict[str, Any]] = batch["runs"]
     begin = time.time()
-    with _one_torch_thread():
+    with one_torch_thread():
         done = _all_done(runs, batch)
-    rows = [_row(run, one.outcome, begin, time.time()) for run, one in zip(runs, done, strict=True)]
+    rows = [row_of(run, one.outcome, begin, time.time()) for run, one in zip(runs, done, strict=True)]
     segment(batch["folder"]).append(rows)
     _keep_weights(runs, done, batch)  # after the rows: no trouble with weights takes a result back
     if batch.get("curves"):
@@ -91,11 +91,18 @@ def lost_row(run: Mapping[str, Any], deaths: int) -> dict[str, Any]:
         "metrics": {},
         "error": f"the worker process died {deaths} times while this run was alone in it",
     }
-    return _row(run, outcome, time.time(), time.time())
+    return row_of(run, outcome, time.time(), time.time())
 
 
-def _row(run: Mapping[str, Any], outcome: Mapping[str, Any], begin: float, end: float) -> dict[str, Any]:
-    """A row of the store."""
+def row_of(run: Mapping[str, Any], outcome: Mapping[str, Any], begin: float, end: float) -> dict[str, Any]:
+    """A row of the store.
+
+    Args:
+        run: ``id``, ``spec``, and perhaps ``attempt`` and ``plan``.
+        outcome: ``status``, ``metrics`` and ``error``.
+        begin: When it began, in seconds of the clock.
+        end: When it ended.
+    """
     return {
         "schema": store.SCHEMA,
         "id": run["id"],
@@ -126,7 +133,7 @@ def environment() -> dict[str, Any]:
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
     """One thread while a batch runs: sums keep their order in any engine, and small networks gain nothing from more."""
     import torch
 
@@ -147,11 +154,11 @@ def _all_done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[Done
         return _done(runs, batch)
     except Exception as problem:
         if len(runs) == 1:
-            return [Done({"status": "failed", "metrics": {}, "error": _sentence(problem)})]
+            return [Done({"status": "failed", "metrics": {}, "error": sentence(problem)})]
     return [one for run in runs for one in _all_done([run], batch)]
 
 
-def _sentence(problem: BaseException) -> str:
+def sentence(problem: BaseException) -> str:
     """An exception in one line."""
     return f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:500]
 

@@ -33,7 +33,7 @@ FLOORS = [
     ["execution", "records"],
     ["study", "plots"],
     ["report", "certification"],
-    ["calibration"],
+    ["calibration", "probes"],
     ["__init__"],
     ["cli"],
     ["__main__"],

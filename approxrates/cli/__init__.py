@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from approxrates.cli import calibrations, constructions, studies, targets
+from approxrates.cli import calibrations, constructions, probes, studies, targets
 from approxrates.cli.base import app, parse_overrides
 
 _PACKAGES = (
@@ -14,7 +14,7 @@ _PACKAGES = (
     *("pandas", "pydantic", "python-flint", "safetensors"),
 )
 
-__all__ = ["app", "calibrations", "constructions", "parse_overrides", "studies", "targets"]
+__all__ = ["app", "calibrations", "constructions", "parse_overrides", "probes", "studies", "targets"]
 
 
 def _version(value: bool) -> None:

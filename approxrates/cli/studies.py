@@ -72,6 +72,11 @@ def status(folder: FolderArg) -> None:
 @app.command()
 def report(folder: FolderArg) -> None:
     """Write tables, figures, README and report.html of a results folder anew from its stored runs."""
+    if (folder / "probe.toml").exists():
+        from approxrates.probes import load_probe, write_pages
+
+        typer.echo(f"report: {write_pages(load_probe(folder), folder)}")
+        return
     records = standing(folder)
     tell(records.notes)
     finish(records, folder)

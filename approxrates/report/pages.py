@@ -59,8 +59,8 @@ def html_page(records: Records, folder: Path, figures: Sequence[Drawn], command:
         for f in figures
     ]
     for item in shown:
-        item["svg"] = _markup(item["svg"])
-    return _template().render(
+        item["svg"] = markup(item["svg"])
+    return template(Path(__file__).with_name("report.html.j2")).render(
         name=records.name,
         summary=summary_lines(records),
         setup=setup_lines(records),
@@ -74,7 +74,6 @@ def html_page(records: Records, folder: Path, figures: Sequence[Drawn], command:
         reading=READING,
         environment=environments(folder),
         command=command,
-        mark=_markup(MARK),
     )
 
 
@@ -164,7 +163,7 @@ def _count(value: Any) -> str:
     return f"{int(value):,}" if value is not None and value == value else "–"
 
 
-def _markup(text: str) -> Any:
+def markup(text: str) -> Any:
     """Text that is already HTML."""
     from markupsafe import Markup
 
@@ -172,8 +171,11 @@ def _markup(text: str) -> Any:
 
 
 @cache
-def _template() -> jinja2.Template:
-    """The page's template; everything put in is escaped, and a name that is missing is an error."""
+def template(path: Path) -> jinja2.Template:
+    """The template of a page; everything put in is escaped, and a name that is missing is an error.
+
+    Pages share one style and the mark of ownership, as ``style`` and ``mark``.
+    """
     import jinja2
     from markupsafe import Markup, escape
 
@@ -186,4 +188,6 @@ def _template() -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=False
     )
     environment.filters["md"] = markdown
-    return environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    environment.globals |= {"style": Markup(style), "mark": Markup(MARK)}
+    return environment.from_string(path.read_text(encoding="utf-8"))

@@ -46,6 +46,8 @@ class Drive:
         curves: Whether to keep the loss curve of every replica.
         fail_fast: Stop at the first run that fails or is lost.
         tail: Rows that appear in the store meanwhile: those of another process are not done again here.
+        task: The function that does a batch, as ``"module:function"``.
+        seconds_of: Rough CPU seconds of a batch.
     """
 
     name: str
@@ -61,6 +63,8 @@ class Drive:
     keep: str = "best"
     curves: bool = False
     fail_fast: bool = False
+    task: str = RUN_BATCH
+    seconds_of: Callable[[Sequence[Run]], float] = batch_seconds
     failed: int = 0
     _deaths: Counter[str] = field(default_factory=Counter)
     _begin: float = field(default_factory=time.monotonic)
@@ -76,7 +80,7 @@ class Drive:
         """
         queue = deque(batches)
         flight: dict[Future[str], list[Run]] = {}
-        self._work = sum(map(batch_seconds, batches))
+        self._work = sum(map(self.seconds_of, batches))
         most = 1 if isinstance(self.engine, InlineEngine) else IN_FLIGHT_PER_WORKER * self.workers
         self._tell()
         while queue or flight:
@@ -84,7 +88,7 @@ class Drive:
                 batch = self._without_stored(self._next(queue))
                 if not batch:
                     continue
-                flight[self.engine.submit(call, RUN_BATCH, self._message(batch))] = batch
+                flight[self.engine.submit(call, self.task, self._message(batch))] = batch
             finished, _ = wait(flight, return_when=FIRST_COMPLETED)
             for future in finished:
                 batch = flight.pop(future)
@@ -114,14 +118,15 @@ class Drive:
 
     def _message(self, batch: Sequence[Run]) -> str:
         """A batch as text."""
-        sources = {key: self.sources[key] for key in {run.target_key for run in batch} if self.sources.get(key)}
+        known = {run.target_key for run in batch} if self.sources else set()
+        sources = {key: self.sources[key] for key in known if self.sources.get(key)}
         runs = [{"id": r.id, "spec": r.spec, "plan": r.plan, "attempt": r.attempt} for r in batch]
         message = {"folder": str(self.folder), "keep": self.keep, "curves": self.curves}
         return json.dumps(message | {"sources": sources, "runs": runs})
 
     def _settle(self, batch: Sequence[Run], answers: Sequence[Mapping[str, Any]]) -> None:
         """Counts a finished batch and tells of what went wrong in it."""
-        self._work_done += batch_seconds(batch)
+        self._work_done += self.seconds_of(batch)
         for answer in answers:
             self.done += 1
             if answer["status"] != "ok":
