@@ -189,7 +189,7 @@ class Measurement(ABC):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns that it may give, its name first."""
+        """Names of the columns that every network gets, its name first; others begin with its name too."""
         return (self.name,)
 
     @abstractmethod

@@ -17,11 +17,6 @@ class Loss(Measurement):
 
     name = "loss"
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """See :class:`Measurement`."""
-        return (self.name, "loss_error")
-
     def measure(self, moment: Moment) -> dict[str, F64]:
         """See :class:`Measurement`."""
         columns = {self.name: numbers(moment.loss)}
