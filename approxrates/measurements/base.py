@@ -207,6 +207,15 @@ class Measurement(ABC):
             ValueError: Saying what is required, what came, and what to write.
         """
 
+    def demand_network(self, layout: Layout) -> None:
+        """Refuse models that are no fully connected networks: for measurements that look at single layers."""
+        from approxrates.backends import Layout as NetworkLayout
+
+        if not isinstance(layout, NetworkLayout):
+            raise ValueError(
+                f"{self.name} looks at the layers of a fully connected network. Got another model. Leave it out."
+            )
+
     def stops(self, steps: int) -> tuple[int, ...]:
         """Steps of a stage of so many steps after which to measure; see :func:`stops`."""
         return stops(self.schedule, steps)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from approxrates.measurements.base import F64, Measurement, Moment
 from approxrates.measurements.single_network import matrices_of, pre_activations, sampling_points
+
+if TYPE_CHECKING:
+    from approxrates.backends import Layout
+    from approxrates.objectives import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +25,10 @@ class DeadUnits(Measurement):
 
     name = "dead_units"
     needs_network = True
+
+    def check(self, layout: Layout, objective: Objective) -> None:
+        """Refuse models that have no layers to look at."""
+        self.demand_network(layout)
 
     def measure(self, moment: Moment) -> dict[str, F64]:
         """See :class:`Measurement`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,19 +11,6 @@ if TYPE_CHECKING:
 
 MOST_PARAMETERS = 2000
 """Networks of up to so many parameters have their Hessian written down (32 MB, and a second for its eigenvalues)."""
-
-_COLUMNS = 64
-
-
-def columns(hessian: Hessian) -> Iterator[tuple[int, Tensor]]:
-    """Columns of the Hessian of a single replica, some at a time: the first one's number, and ``[q, n_params]``."""
-    import torch
-
-    for start in range(0, hessian.n_params, _COLUMNS):
-        n = min(_COLUMNS, hessian.n_params - start)
-        unit = torch.zeros(1, n, hessian.theta.shape[1], dtype=hessian.theta.dtype, device=hessian.theta.device)
-        unit[0, :, start : start + n].fill_diagonal_(1.0)
-        yield start, hessian.many(unit)[0, :, : hessian.n_params]
 
 
 def of_replica(hessian: Hessian, place: int) -> Hessian:
@@ -41,7 +27,11 @@ def dense_hessian(hessian: Hessian, place: int) -> Tensor:
         hessian: Of some replicas.
         place: Which of them.
     """
-    import torch
+    from approxrates.spectra import dense_matrices
 
-    matrix = torch.cat([part for _, part in columns(of_replica(hessian, place))])
+    one = of_replica(hessian, place)
+    matrix = dense_matrices(
+        lambda units: one.many(units.to(one.theta.device)).cpu(), 1,
+        n_params=one.n_params, stride=one.theta.shape[1], dtype=one.theta.dtype,
+    )[0]  # fmt: skip
     return 0.5 * (matrix + matrix.T)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from approxrates.measurements.base import F64, Measurement, Moment, check_positive
 from approxrates.measurements.weight_matrices import of_each_layer
+
+if TYPE_CHECKING:
+    from approxrates.backends import Layout
+    from approxrates.objectives import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +38,10 @@ class WeightRank(Measurement):
         super().__post_init__()
         check_positive(self.name, "threshold", self.threshold, below=1.0)
         check_positive(self.name, "floor", self.floor)
+
+    def check(self, layout: Layout, objective: Objective) -> None:
+        """Refuse models that have no layers to look at."""
+        self.demand_network(layout)
 
     def measure(self, moment: Moment) -> dict[str, F64]:
         """See :class:`Measurement`."""
