@@ -24,6 +24,7 @@ FLOORS = [
         "axes",
         "taylor",
         "shipped",
+        "spectra",
     ],
     ["target", "dataset", "phase", "objectives", "arithmetic", "initialisation", "folding", "models"],
     ["network", "generators", "smoothness", "architecture", "approximant", "backends", "datasets"],

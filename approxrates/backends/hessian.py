@@ -57,6 +57,7 @@ class Hessian:
         frozen = _bytes_each(problem, theta.element_size()) * n
         self._kept: list[FrozenPasses | None] | None = [None] * len(self._groups) if frozen <= _KEPT_BYTES else None
         self._spaces: dict[int, Space] = {}
+        self._asked: tuple[tuple[int, ...], Hessian] | None = None
 
     def __len__(self) -> int:
         return len(self.theta)
@@ -87,6 +88,22 @@ class Hessian:
         problem = dataclasses.replace(self.problem, targets=self.problem.targets[rows])
         return Hessian(problem, self.theta[rows], self.set_index, penalty)
 
+    def product(self, directions: Tensor, rows: Tensor) -> Tensor:
+        """Hessians of the replicas ``rows`` times one direction for each, ``[n, stride]``: what eigenvalues ask for.
+
+        The subset is kept until another one is asked for.
+
+        Args:
+            directions: ``[n, stride]``.
+            rows: Indices of replicas, ``[n]``.
+        """
+        asked = tuple(rows.tolist())
+        if asked == tuple(range(len(self))):
+            return self.products(directions)
+        if self._asked is None or self._asked[0] != asked:
+            self._asked = asked, self.subset(rows)
+        return self._asked[1].products(directions)
+
     def products(self, directions: Tensor) -> Tensor:
         """Hessians times one direction for each replica.
 
@@ -96,7 +113,7 @@ class Hessian:
         Returns:
             Rows ``[N, stride]``, zero in the padding.
         """
-        directions = directions.detach().to(self.theta.dtype).contiguous()
+        directions = directions.detach().to(self.theta).contiguous()
         result = torch.zeros_like(self.theta)
         for rows, passes in self._passes():
             n = rows.stop - rows.start
@@ -115,7 +132,7 @@ class Hessian:
         Returns:
             ``[N, q, stride]``, zero in the padding.
         """
-        directions = directions.detach().to(self.theta.dtype).contiguous()
+        directions = directions.detach().to(self.theta).contiguous()
         result = torch.zeros_like(directions)
         q, each = directions.shape[1], _bytes_each(self.problem, self.theta.element_size())
         size = max(1, min(q, _CACHE_BYTES // each))
