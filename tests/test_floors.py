@@ -24,6 +24,7 @@ FLOORS = [
         "axes",
         "taylor",
         "shipped",
+        "regimes",
         "spectra",
     ],
     ["target", "dataset", "phase", "objectives", "arithmetic", "initialisation", "folding", "models"],

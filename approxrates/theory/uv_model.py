@@ -41,7 +41,6 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from approxrates.seeds import seed_for
 from approxrates.theory.bisection import Scan, first_crossings
 
 F64 = NDArray[np.float64]
@@ -75,20 +74,19 @@ class UVStates:
         return cls(width, (u * v).sum(-1) / np.sqrt(width), ((u**2).sum(-1) + (v**2).sum(-1)) / width)
 
     @classmethod
-    def initial(cls, width: int, n: int, *, seed: int = 0) -> UVStates:
+    def initial(cls, width: int, n: int, random: np.random.Generator) -> UVStates:
         """``n`` states of standard normal weights.
 
         Args:
             width: At least 1.
             n: At least 1.
-            seed: Of the draws, which depend on width and seed.
+            random: Where they are drawn from.
 
         Raises:
             ValueError: If ``width`` or ``n`` is below 1.
         """
         if width < 1 or n < 1:
             raise ValueError(f"width and n of a uv model must be at least 1. Got width={width}, n={n}.")
-        random = np.random.Generator(np.random.Philox(seed_for("uv-model", width=width, seed=seed)))
         plus, minus = 2.0 * random.chisquare(width, (2, n))
         return cls(width, (plus - minus) / (4.0 * np.sqrt(width)), (plus + minus) / (2.0 * width))
 
