@@ -68,10 +68,13 @@ def run_batch(text: str) -> str:
     batch = json.loads(text)
     runs: list[dict[str, Any]] = batch["runs"]
     begin = time.time()
+    checkpoint = Path(batch["folder"]) / "checkpoints" / store.digest([run["id"] for run in runs])
     with one_torch_thread():
-        done = _all_done(runs, batch)
+        done = _all_done(runs, {**batch, "checkpoint": checkpoint})
     rows = [row_of(run, one.outcome, begin, time.time()) for run, one in zip(runs, done, strict=True)]
     segment(batch["folder"]).append(rows)
+    for left_behind in checkpoint.parent.glob(f"{checkpoint.name}*"):
+        left_behind.unlink(missing_ok=True)
     _keep_weights(runs, done, batch)  # after the rows: no trouble with weights takes a result back
     if batch.get("curves"):
         _keep_curves(runs, done, Path(batch["folder"]) / "curves")
@@ -171,14 +174,14 @@ def _done(runs: list[dict[str, Any]], batch: Mapping[str, Any]) -> list[Done]:
     ]
     makers = {"architecture": _trained, "construction": _constructed, "reference": _fitted}
     make = next(maker for key, maker in makers.items() if key in runs[0]["spec"])
-    made, metrics, curves = make(runs, targets)
+    made, metrics, curves = make(runs, targets, batch)
     errors = _errors(made, targets)
     outcomes = [_outcome(*parts) for parts in zip(made, targets, errors, metrics, strict=True)]
     return [Done(*parts) for parts in zip(outcomes, made, curves, strict=True)]
 
 
-def _trained(runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> _Making:
-    """Trains the runs as one ensemble."""
+def _trained(runs: Sequence[Mapping[str, Any]], targets: Sequence[Target], batch: Mapping[str, Any]) -> _Making:
+    """Trains the runs as one ensemble; what was killed goes on from its checkpoint."""
     from approxrates import architecture, training
 
     spec = runs[0]["spec"]
@@ -192,7 +195,8 @@ def _trained(runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> _M
     precision = "float64" if plan[-1].needs_float64 else str(settings["dtype"])
     fit = training.fit_members(
         arch, members, plan=plan, start=settings["start"], seed=settings["seed"], dtype=settings["dtype"],
-        n_points=settings["n_points"], budget=settings["budget"],
+        n_points=settings["n_points"], budget=settings["budget"], l2_penalty=settings["l2_penalty"],
+        measure=settings["measure"], checkpoint=batch.get("checkpoint"),
     )  # fmt: skip
     metrics: list[dict[str, Any]] = [
         {
@@ -201,6 +205,7 @@ def _trained(runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> _M
             "n_samples": training.n_samples(arch, targets[i], settings["n_points"]),
             "rms_at_points": float(fit.rms_at_points[i]), "sup_at_points": float(fit.sup_at_points[i]),
             **_floor(fit.networks[i], targets[i], precision),
+            **({"measured": dict(fit.final[i])} if settings["measure"] else {}),
         }
         for i in range(len(runs))
     ]  # fmt: skip
@@ -234,7 +239,7 @@ def _before(starts: Sequence[Network], targets: Sequence[Target]) -> list[dict[s
     ]
 
 
-def _constructed(runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> _Making:
+def _constructed(runs: Sequence[Mapping[str, Any]], targets: Sequence[Target], batch: Mapping[str, Any]) -> _Making:
     """Builds each network from its theorem."""
     from approxrates import constructions
 
@@ -257,7 +262,7 @@ def _constructed(runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -
     return networks, metrics, [None] * len(networks)
 
 
-def _fitted(runs: Sequence[Mapping[str, Any]], targets: Sequence[Target]) -> _Making:
+def _fitted(runs: Sequence[Mapping[str, Any]], targets: Sequence[Target], batch: Mapping[str, Any]) -> _Making:
     """Makes each approximant by its reference method."""
     from approxrates import references
 

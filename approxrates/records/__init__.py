@@ -61,10 +61,16 @@ class Records:
         return f"Records({self.name!r}: " + ", ".join(f"{n} {s}" for s, n in counts.items() if n or s == "ok") + ")"
 
     def frame(self) -> pd.DataFrame:
-        """One row per run of the study, with the columns of ``FRAME_COLUMNS``."""
+        """One row per run of the study: the columns of ``FRAME_COLUMNS``, then those of what the study measured."""
         import pandas as pd
 
-        return pd.DataFrame([{c: row.get(c) for c in FRAME_COLUMNS} for row in self._rows], columns=list(FRAME_COLUMNS))
+        columns = [*FRAME_COLUMNS, *self.measured]
+        return pd.DataFrame([{c: row.get(c) for c in columns} for row in self._rows], columns=columns)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Columns that the study asked for with ``measure``, such as ``"sharpness"``."""
+        return tuple(dict.fromkeys(column for row in self._rows for column in row.get("measured") or {}))
 
     def families(self, x: str = "n_params", norm: str = "sup") -> list[FamilyCurve]:
         """One curve per family: all axes but size, replica and target draw.

@@ -30,6 +30,7 @@ FAMILY_COLUMNS = (
     "dtype",
     "n_points",
     "seed",
+    "l2_penalty",
 )
 """What a family is made of, besides the width or depth held fixed in it. Not in it: size, replica, draw, budget."""
 

@@ -19,7 +19,7 @@ def varying(keys: list[dict[str, Any]]) -> list[str]:
 
 
 _SHORT = {"smoothness": "r = {:g}", "dim": "d = {}", "width": "width {}", "depth": "depth {}", "seed": "seed {}"}
-_SHORT |= {"n_points": "{} points", "start": "{} start"}
+_SHORT |= {"n_points": "{} points", "start": "{} start", "l2_penalty": "penalty {:g}"}
 
 
 def family_label(key: Mapping[str, Any], shown: Sequence[str]) -> str:

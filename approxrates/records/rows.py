@@ -36,6 +36,7 @@ FRAME_COLUMNS = (
     "dtype",
     "n_points",
     "seed",
+    "l2_penalty",
     "n_params_limit",
     "n_params",
     "n_params_dense",
@@ -111,11 +112,14 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
         "dtype": training.get("dtype", "float64") if training else None,
         "n_points": training.get("n_points"),
         "seed": training.get("seed", 0) if training else None,
+        "l2_penalty": training.get("l2_penalty", 0.0) if training else None,
+        "measured": metrics.get("measured") or {},
         "regularity": regularity,
         "parameters": target,
         "made_options": made.get("options") or {},
     }
     flat_row |= {k: v for k, v in metrics.items() if k != "regularity" and (k not in flat_row or flat_row[k] is None)}
+    flat_row |= {k: v for k, v in flat_row["measured"].items() if k not in flat_row}
     if flat_row.get("total_bits") and flat_row.get("n_params"):
         flat_row["bits_per_weight"] = flat_row["total_bits"] / flat_row["n_params"]
     if metrics.get("start_error_sup_upper") is not None:

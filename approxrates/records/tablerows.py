@@ -23,6 +23,7 @@ _DEFAULTS: dict[str, Any] = {
     "replica": 0,
     "plan": "",
     "budget": 1,
+    "l2_penalty": 0.0,
 }
 
 

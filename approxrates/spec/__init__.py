@@ -23,8 +23,15 @@ from approxrates.target import Target
 RECIPES = {"target": generators.RECIPE, "training": 2, "construction": 1, "reference": 1, "error": 1}
 """Bumped when the numbers of a component change."""
 
-TRAINING_DEFAULTS: dict[str, Any] = {"start": "random", "seed": 0, "dtype": "float64", "n_points": None, "budget": 1}
-
+TRAINING_DEFAULTS: dict[str, Any] = {
+    "start": "random",
+    "seed": 0,
+    "dtype": "float64",
+    "n_points": None,
+    "budget": 1,
+    "l2_penalty": 0.0,
+    "measure": [],
+}
 
 _COMPILED = ("activation", "tolerance")
 """Options of every construction: what its ReLU units are compiled to."""
@@ -137,6 +144,7 @@ def train_spec(target: Target, architecture: Mapping[str, Any], training: Mappin
     """
     if isinstance(law := training.get("n_points"), str):
         training = {**training, "n_points": SampleLaw.parse(law).text}
+    training = {**training, "l2_penalty": float(training.get("l2_penalty", 0.0))}
     kept = {k: v for k, v in training.items() if k not in TRAINING_DEFAULTS or v != TRAINING_DEFAULTS[k]}
     recipe = {k: RECIPES[k] for k in ("target", "training", "error")}
     return _plain({"target": identity_of(target), "architecture": architecture, "training": kept, "recipe": recipe})

@@ -44,12 +44,14 @@ class _Training(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     plan: str | list[dict[str, Any]] = "default"
-    start: Literal["random", "constructive"] = "random"
+    start: Literal["random", "constructive", "kaiming", "normal", "torch"] = "random"
     replicas: int = 1
     seed: int = 0
     dtype: Literal["float32", "float64"] = "float64"
     n_points: int | str | None = None
     budget: int | float = 1
+    l2_penalty: int | float = 0.0
+    measure: list[str | dict[str, Any]] = []
     refit: int = 0
 
 
@@ -383,7 +385,7 @@ def _training(raw: Any, place: str) -> dict[str, Any]:
     """Training settings; a plan is a list of stages, so only ``[sweep]`` sweeps over plans."""
     if not isinstance(raw, dict):
         raise ValueError(f"{place} must be a table. Got {raw!r}. Write [training].")
-    table = _validated(_Training, _with_axes(raw, place, plain=("plan", "replicas", "refit")), place)
+    table = _validated(_Training, _with_axes(raw, place, plain=("plan", "replicas", "measure", "refit")), place)
     plans = table.get("plan", "default")
     for plan in plans.values if isinstance(plans, Axis) else (plans,):
         _check_stages(plan, f"{place}.plan")

@@ -54,6 +54,9 @@ class Study:
         n_points: Sampling points in a set, or a law of the values that a fit may see such as ``"P^2"``, or an axis of
             these; chosen by the trainer if left out.
         budget: Multiplies the steps of every stage, or an axis.
+        l2_penalty: What the sum of the squared parameters counts in the loss of the standardised target, or an axis.
+        measure: What to measure at every trained network, such as ``["sharpness"]``: columns of the records. See
+            docs/measurements.md.
         refit: With ``k > 0``, at every k-th size the first target draw is trained again with four times the budget. So
             a study knows where its errors are limited by optimisation.
 
@@ -94,6 +97,8 @@ class Study:
         dtype: Any = "float64",
         n_points: Any = None,
         budget: Any = 1,
+        l2_penalty: Any = 0.0,
+        measure: Sequence[Any] = (),
         refit: int = 0,
     ) -> None:
         if not isinstance(name, str):
@@ -103,7 +108,7 @@ class Study:
         self.name = name
         block = make_block(
             targets, architectures, constructions, references, replicas=replicas, plan=plan, start=start, seed=seed,
-            dtype=dtype, n_points=n_points, budget=budget, refit=refit,
+            dtype=dtype, n_points=n_points, budget=budget, l2_penalty=l2_penalty, measure=measure, refit=refit,
         )  # fmt: skip
         self.blocks = (block,)
 

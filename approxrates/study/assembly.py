@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 from approxrates import activations, axes
 from approxrates.architecture import FixedDepth, FixedWidth
 from approxrates.axes import Axis
+from approxrates.measurements import get_measurements
 from approxrates.sampling import SampleLaw
 from approxrates.spec import Construction, Reference
 from approxrates.spec.sources import Sourced, source_of
 from approxrates.study.blocks import SWEEPABLE, Block
 from approxrates.target import Target
 
-STARTS = ("random", "constructive")
+STARTS = ("random", "constructive", "kaiming", "normal", "torch")
 DTYPES = ("float32", "float64")
 MOST_RUNS = 1_000_000
 MOST_PARAMS = 10**9
@@ -30,6 +31,7 @@ def make_block(targets: Any, architectures: Any, constructions: Any, references:
         TypeError: For values of the wrong kind.
         ValueError: For values out of range, unknown names, or targets and networks of different dimensions.
     """
+    settings["measure"] = tuple(one.to_spec() for one in get_measurements(settings["measure"]))
     block = Block(
         targets=_targets(targets),
         architectures=_architectures(architectures),
@@ -138,6 +140,11 @@ def _check_settings(block: Block) -> None:
             raise TypeError(f"budget must be a number. Got {value!r}. Write e.g. budget=4.")
         if not 0 < value < math.inf:
             raise ValueError(f"budget must be positive and finite. Got budget={value}. Write e.g. budget=4.")
+    for value in _listing(block.l2_penalty):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"l2_penalty must be a number. Got {value!r}. Write e.g. l2_penalty=1e-4.")
+        if not 0.0 <= value < math.inf:
+            raise ValueError(f"l2_penalty must be at least 0 and finite. Got {value}. Write e.g. l2_penalty=1e-4.")
 
 
 def _check_extent(block: Block) -> None:
@@ -216,6 +223,7 @@ def _check_references(block: Block) -> None:
 def _check_plans(block: Block) -> None:
     """Every plan can be read, and every start can be made."""
     from approxrates.training import fit_members, resolve_plan
+    from approxrates.training.job import check_stages
     from approxrates.training.points import n_sets_and_points
 
     target = {s.target.dim: s.target for s in block.targets}
@@ -231,6 +239,9 @@ def _check_plans(block: Block) -> None:
     plans = block.plan.values if isinstance(block.plan, Axis) else (block.plan,)
     for plan in plans:
         resolve_plan(plan, block.shapes[0], target[block.shapes[0].dim])
+        for arch in {a.activation: a for a in block.shapes if a.dim in target}.values():
+            stages = resolve_plan(plan, arch, target[arch.dim])
+            check_stages(stages, arch, block.measure, max(_listing(block.l2_penalty)))
     if "constructive" in _listing(block.start):
         # The trainer knows which networks have such a start: it is asked with one step of the shallowest of each kind.
         for arch in {(a.activation, a.width, a.dim): dataclasses.replace(a, depth=1) for a in block.shapes}.values():

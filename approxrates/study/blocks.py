@@ -32,14 +32,14 @@ from approxrates.target import Target
 REFIT_BUDGET = 4
 REFIT_PAIRS = 6  # pairs of a run and its refit, below which chance decides; see docs/honesty.md
 _Kind = TypeVar("_Kind", Construction, Reference)
-SWEEPABLE = ("plan", "start", "seed", "dtype", "n_points", "budget")
+SWEEPABLE = ("plan", "start", "seed", "dtype", "n_points", "budget", "l2_penalty")
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
     """Targets crossed with architectures, training settings and replicas, and with constructions and references.
 
-    See :class:`approxrates.study.Study` for the meaning of the fields; ``plan`` to ``budget`` may be axes.
+    See :class:`approxrates.study.Study` for the meaning of the fields; ``plan`` to ``l2_penalty`` may be axes.
     """
 
     targets: tuple[Sourced, ...]
@@ -53,6 +53,8 @@ class Block:
     dtype: Any
     n_points: Any
     budget: Any
+    l2_penalty: Any
+    measure: tuple[Mapping[str, Any], ...]
     refit: int
 
     @functools.cached_property
@@ -104,7 +106,8 @@ class Block:
         stages = [stage.to_spec() for stage in resolve_plan(settings["plan"], arch, target, start=settings["start"])]
         label = plan_label(settings["plan"])
         for replica in range(self.replicas):
-            spec = train_spec(target, arch.to_spec(), settings | {"plan": stages, "replica": replica})
+            own = {"plan": stages, "replica": replica, "measure": [dict(one) for one in self.measure]}
+            spec = train_spec(target, arch.to_spec(), settings | own)
             yield Run(run_id(spec), spec, plan=label)
 
     def _refitted(self) -> set[tuple[FixedWidth | FixedDepth, str]]:
@@ -135,8 +138,10 @@ class Block:
         defaults = {"plan": "default", **TRAINING_DEFAULTS, "replicas": 1, "refit": 0}
         training: dict[str, Any] = {}
         sweep: dict[str, Any] = {}
-        for name in ("plan", "start", "replicas", "seed", "dtype", "n_points", "budget", "refit"):
+        names = ("plan", "start", "replicas", "seed", "dtype", "n_points", "budget", "l2_penalty", "measure", "refit")
+        for name in names:
             value = getattr(self, name)
+            value = list(value) if name == "measure" else value
             if name == "plan" and isinstance(value, Axis):
                 sweep["training.plan"] = [_plan_table(p) for p in value.values]
             elif isinstance(value, Axis) or value != defaults[name]:

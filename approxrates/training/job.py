@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -12,9 +13,9 @@ from approxrates.architecture import FixedDepth, FixedWidth
 from approxrates.backends import Layout, obstacle
 from approxrates.dataset import Dataset
 from approxrates.layers import Layer
-from approxrates.measurements import Measurement
+from approxrates.measurements import Measurement, get_measurements
 from approxrates.network import Network
-from approxrates.objectives import Objective
+from approxrates.objectives import MeanSquare, Objective
 from approxrates.target import Target
 from approxrates.training.base import Progress, Stage
 
@@ -67,8 +68,12 @@ class Job:
     @property
     def layout(self) -> Layout:
         """Where the parameters stand."""
-        arch = self.arch
-        return Layout(arch.shapes, activations.get(arch.activation), arch.bias, arch.injection, arch.residual)
+        return layout_of(self.arch)
+
+
+def layout_of(arch: Architecture) -> Layout:
+    """Where the parameters of an architecture stand."""
+    return Layout(arch.shapes, activations.get(arch.activation), arch.bias, arch.injection, arch.residual)
 
 
 def check_job(job: Job, targets: Sequence[Target | Dataset], extras: Sequence[Extra]) -> None:
@@ -77,10 +82,9 @@ def check_job(job: Job, targets: Sequence[Target | Dataset], extras: Sequence[Ex
     Raises:
         ValueError: Saying what is required, what came, and what to write.
     """
+    check_penalty(job.stages, max((one.l2_penalty for one in extras), default=0.0))
     for stage in job.stages:
         stage.check(job.layout, job.objective)
-        if any(one.l2_penalty for one in extras) and not stage.takes_penalty:
-            raise ValueError(f"the stage {stage.name} cannot minimise a loss with l2_penalty. Use e.g. ar.LBFGS.")
     if job.backend == "native":
         why_not = obstacle(job.layout, job.objective, job.dtype, job.device)
         if why_not:
@@ -102,7 +106,7 @@ def check_job(job: Job, targets: Sequence[Target | Dataset], extras: Sequence[Ex
             raise ValueError(
                 f"a network to start from must have layers of shapes {list(job.arch.shapes)}. Got {_shapes(one.start)}."
             )
-    check_measurements(job)
+    check_measurements(job.measurements, job.stages, job.layout, job.objective)
 
 
 def _shapes(network: Network) -> list[tuple[int, ...]]:
@@ -110,12 +114,44 @@ def _shapes(network: Network) -> list[tuple[int, ...]]:
     return [tuple(layer.weight.shape) for layer in network.layers if isinstance(layer, Layer)]
 
 
-def check_measurements(job: Job) -> None:
+def check_stages(
+    stages: Sequence[Stage],
+    arch: Architecture,
+    measure: Sequence[Any],
+    l2_penalty: float,
+    objective: Objective | None = None,
+) -> None:
+    """Refuse what a plan cannot do: minimise a loss with a penalty, or be measured so.
+
+    Args:
+        stages: The plan.
+        arch: Shape of the networks.
+        measure: Measurements, or their names or descriptions.
+        l2_penalty: The largest penalty.
+        objective: The loss; mean square if left out.
+
+    Raises:
+        ValueError: Saying what is required, what came, and what to write.
+    """
+    check_penalty(stages, l2_penalty)
+    check_measurements(get_measurements(measure), stages, layout_of(arch), objective or MeanSquare())
+
+
+def check_penalty(stages: Sequence[Stage], l2_penalty: float) -> None:
+    """Refuse stages that cannot minimise a loss with a penalty."""
+    for stage in stages if l2_penalty > 0.0 else ():
+        if not stage.takes_penalty:
+            raise ValueError(f"the stage {stage.name} cannot minimise a loss with l2_penalty. Use e.g. ar.LBFGS.")
+
+
+def check_measurements(
+    measurements: Sequence[Measurement], stages: Sequence[Stage], layout: Layout, objective: Objective
+) -> None:
     """Refuse measurements of networks, losses or stages that do not have what is to be measured."""
-    for one in job.measurements:
-        one.check(job.layout, job.objective)
-        for stage in job.stages if one.needs_preconditioner else ():
-            if not stage.is_preconditioned(job.layout):
+    for one in measurements:
+        one.check(layout, objective)
+        for stage in stages if one.needs_preconditioner else ():
+            if not stage.is_preconditioned(layout):
                 raise ValueError(
                     f"{one.name} needs stages whose rule divides the gradient by a diagonal. Got {stage.name}. "
                     "Use ar.Adam or ar.SGD."
