@@ -173,3 +173,30 @@ def test_bad_arguments_are_refused():
         initial(0, 2)
     with pytest.raises(ValueError, match="resolution must be in"):
         uv_critical_constants(states, resolution=0.5)
+
+
+@pytest.mark.parametrize("width", [2, 16, 512])
+def test_the_trainer_does_the_same(width):
+    import approxrates as ar
+    from approxrates.dataset import Dataset
+    from approxrates.objectives import HalfSquare
+
+    c = tuple(np.exp2(np.linspace(-1.0, 1.9, 12)).tolist())
+    arch = ar.FixedWidth(dim=1, width=width, depth=1, activation="identity", bias=False)
+    options = {"start": "normal", "objective": HalfSquare(), "replicas": 12}
+    example = Dataset("one-example", [[1.0 / np.sqrt(width)]], [[0.0]])
+    begun = ar.train(arch, example, plan=[ar.SGD(steps=1, learning_rate=1e-9)], **options).starts
+    u, v = (np.stack([network.layers[k].weight.ravel() for network in begun]) for k in (0, 1))
+    states = UVStates.of_vectors(u, v)
+    rates = tuple((np.array(c) / states.sharpness).tolist())
+    fit = ar.train(
+        arch, example, plan=[ar.SGD(steps=10, learning_rate=rates)],
+        measure=[{"measurement": name, "schedule": "every 1"} for name in ("loss", "sharpness", "barrier")], **options,
+    )  # fmt: skip
+    path = uv_trajectories(states, np.array(c), steps=10)
+    for i, measured in enumerate(fit.measured):
+        assert measured["loss"][:, 0].tolist() == list(range(11))
+        np.testing.assert_allclose(measured["loss"][:, 1], path.loss[:, i], rtol=1e-10, atol=1e-10 * path.loss[0, i])
+        np.testing.assert_allclose(measured["sharpness"][:, 1], path.sharpness[:, i], rtol=1e-6)
+        highest = path.barrier[i] / path.loss[0, i] + 1.0
+        assert measured["barrier"][-1, 1] == pytest.approx(highest, rel=0.02)  # 20 points of the segment
