@@ -215,7 +215,9 @@ def fit_members(
     check_job(job, targets, extras)
     path = writable_checkpoint(checkpoint)
     samplings = {target: sample(arch, target, objective, n_points) for target in dict.fromkeys(targets)}
-    groups = [part for same in _alike(targets, samplings) for part in _within_memory(job, same, samplings, memory)]
+    groups = [
+        part for same in _alike(targets, samplings, extras) for part in _within_memory(job, same, samplings, memory)
+    ]
     parts = []
     for number, group in enumerate(groups):
         chosen = [members[i] for i in group]
@@ -226,11 +228,14 @@ def fit_members(
     return Fit.joined(parts, _positions(groups))
 
 
-def _alike(targets: Sequence[Fitted], samplings: Mapping[Fitted, Sampling]) -> list[list[int]]:
-    """Members whose sampling sets have one shape, which can share tensors; the shape depends on the target alone."""
-    groups: dict[tuple[int, ...], list[int]] = {}
+def _alike(targets: Sequence[Fitted], samplings: Mapping[Fitted, Sampling], extras: Sequence[Extra]) -> list[list[int]]:
+    """Members that can share tensors: of one shape of sampling sets, which depends on the target alone.
+
+    Those with a penalty are apart from those without, whose steps may be compiled ones and round otherwise.
+    """
+    groups: dict[tuple[object, ...], list[int]] = {}
     for i, one in enumerate(targets):
-        groups.setdefault(samplings[one].points.shape, []).append(i)
+        groups.setdefault((*samplings[one].points.shape, extras[i].l2_penalty > 0.0), []).append(i)
     return list(groups.values())
 
 
