@@ -9,6 +9,7 @@ from mlp_model import MLP
 
 import approxrates as ar
 from approxrates import measurements
+from approxrates.backends.autograd import AutogradEnsemble
 from approxrates.dataset import Dataset
 from approxrates.models import VAE, LinearVAE
 from approxrates.objectives import HalfSquare
@@ -182,18 +183,56 @@ def test_measuring_changes_nothing_and_sees_what_is_there():
     assert [one["weight_norm"] for one in looked.final] == pytest.approx(np.linalg.norm(looked.parameters, axis=1))
 
 
+OF_NETWORKS = ("dead_units", "effective_rank", "stability_margin", "weight_rank")
+
+
 @pytest.mark.parametrize("name", measurements.MEASUREMENTS)
 def test_a_measurement_is_of_models_or_refused(name):
-    """Every measurement of the folder: a number, or a sentence."""
+    """Every measurement of the folder: a number, or a sentence before anything is computed."""
     kind = measurements.MEASUREMENTS[name]
-    if kind.needs_network:
-        with pytest.raises(ValueError, match=f"the measurement {name} needs a fully connected network"):
-            fit([Adam(steps=3)], measure=[name])
+    if name in OF_NETWORKS:
+        with pytest.raises(
+            ValueError, match=f"{name} looks at the layers of a fully connected network. Got another model"
+        ):
+            fit([SGD(steps=3)], measure=[name])
         return
-    found = fit([SGD(steps=3, learning_rate=1e-3)], measure=[kind(schedule="every 3")])
-    series = found.measured[0][name]
+    plan = [Adam(steps=3)] if kind.needs_preconditioner else [SGD(steps=3, learning_rate=1e-3)]
+    series = fit(plan, measure=[kind(schedule="every 3")]).measured[0][name]
     assert len(series) >= 1
     assert np.isfinite(series[-1, 1])
+
+
+def test_sharpness_is_the_top_of_the_dense_hessian_by_differences():
+    found = fit([Adam(steps=30)], measure=["sharpness"], l2_penalty=[0.0, 0.01, 0.1])
+    for place, gamma in enumerate([0.0, 0.01, 0.1]):
+        ensemble = AutogradEnsemble(
+            SMALL, DATA, 1, coefficients={"beta": [[0.1, 0.5, 1.0][place]]}, l2_penalty=[gamma] if gamma else None
+        )
+        row, h = ensemble.layout.pack(found.parameters[place : place + 1]), 1e-5
+        slopes = []
+        for turn in torch.eye(row.shape[1], dtype=torch.float64)[: SMALL.n_params]:
+            ahead, behind = (torch.zeros_like(row) for _ in range(2))
+            ensemble.value_and_gradient(row + h * turn, ahead)
+            ensemble.value_and_gradient(row - h * turn, behind)
+            slopes.append((ahead - behind)[0, : SMALL.n_params] / (2 * h))
+        dense = torch.stack(slopes)
+        expected = float(torch.linalg.eigvalsh((dense + dense.T) / 2)[-1])
+        assert found.final[place]["sharpness"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_batches_may_be_cut_from_other_tables_than_those_compared_on():
+    """With a rate near zero a step moves along the gradient of its batch: here of three copies with other noise."""
+    noisy = SMALL.tables_of(np.tile(POINTS, (3, 1)), seed=1)
+    plan = [SGD(steps=9, learning_rate=1e-9, swap=1)]
+    moved = fit(plan, batch_size=40, batch_data=noisy)
+    assert moved.losses == pytest.approx(fit(plan, batch_size=None).losses, rel=1e-6)
+    ensemble = AutogradEnsemble(SMALL, noisy, 3, coefficients={"beta": [0.1, 0.5, 1.0]})
+    rows = ensemble.layout.pack(moved.begun)
+    slope = torch.zeros_like(rows)
+    ensemble.value_and_gradient(rows, slope)
+    assert moved.last - moved.begun == pytest.approx(-9e-9 * ensemble.layout.unpack(slope), rel=1e-3, abs=1e-12)
+    alone = fit(plan, batch_size=40, batch_data=noisy, replicas=[1], coefficients={"beta": 0.5})
+    assert same(moved, alone, slice(1, 2))
 
 
 @pytest.mark.parametrize(
@@ -226,6 +265,8 @@ def test_what_else_is_refused():
         fit(plan, start="kaiming")
     with pytest.raises(ValueError, match=r"replicas must hold at least one number"):
         fit(plan, replicas=[])
+    with pytest.raises(ValueError, match=r"batch_data need a batch_size"):
+        fit(plan, batch_size=None, batch_data=DATA)
     with pytest.raises(ValueError, match=r"batch_size must be at least 1"):
         fit(plan, batch_size=0)
     with pytest.raises(ValueError, match=r"dtype must be one of float32, float64"):

@@ -61,6 +61,7 @@ class AutogradEnsemble:
         n_replicas: Number of replicas N.
         batch_size: Points of a mini-batch: consecutive rows of the tables are the point sets, the last one perhaps
             smaller, before the full set. None for the full set alone.
+        batch_data: Tables that the mini-batches are cut from, if not ``data``.
         dtype: Of the computation.
         device: Of the computation.
         l2_penalty: For each replica ``gamma`` of the term ``gamma * sum(theta**2)`` of its loss, over the parameters
@@ -78,15 +79,17 @@ class AutogradEnsemble:
         *,
         coefficients: Mapping[str, Sequence[float] | Tensor] | None = None,
         batch_size: int | None = None,
+        batch_data: Mapping[str, NDArray[np.float64] | Tensor] | None = None,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
         l2_penalty: Sequence[float] | Tensor | None = None,
     ) -> None:
         self.model, self.dtype, self.device = model, dtype, torch.device(device)
         tables = {name: self._tensor(table) for name, table in data.items()}
-        n = len(tables[model.tables[0]])
-        cuts = [*range(0, n, batch_size), n] if batch_size and batch_size < n else []
-        self._sets = [{k: t[a:b] for k, t in tables.items()} for a, b in itertools.pairwise(cuts)] + [tables]
+        source = tables if batch_data is None else {name: self._tensor(table) for name, table in batch_data.items()}
+        n = len(source[model.tables[0]])
+        cuts = [*range(0, n, batch_size), n] if batch_size and (batch_size < n or batch_data is not None) else []
+        self._sets = [{k: t[a:b] for k, t in source.items()} for a, b in itertools.pairwise(cuts)] + [tables]
         own = {name: self._tensor(np.full(n_replicas, value)) for name, value in model.coefficients.items()}
         own |= {name: self._tensor(values) for name, values in (coefficients or {}).items()}
         assert set(own) == set(model.coefficients), "coefficients are checked at the front door"

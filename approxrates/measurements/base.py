@@ -179,9 +179,6 @@ class Measurement(ABC):
     needs_preconditioner: ClassVar[bool] = False
     """Whether it can be asked only of stages whose update rule divides the gradient by a diagonal."""
 
-    needs_network: ClassVar[bool] = False
-    """Whether it looks into the layers of fully connected networks, which models in general have not."""
-
     schedule: str = "end"
 
     def __post_init__(self) -> None:

@@ -24,7 +24,6 @@ class DeadUnits(Measurement):
     """
 
     name = "dead_units"
-    needs_network = True
 
     def check(self, layout: Layout, objective: Objective) -> None:
         """Refuse models that have no layers to look at."""

@@ -28,7 +28,6 @@ class EffectiveRank(Measurement):
     """
 
     name = "effective_rank"
-    needs_network = True
 
     floor: float = 1e-6
 

@@ -29,7 +29,6 @@ class WeightRank(Measurement):
     """
 
     name = "weight_rank"
-    needs_network = True
 
     threshold: float = 1e-3
     floor: float = 1e-6

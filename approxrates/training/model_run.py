@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -85,6 +85,7 @@ class ModelRun:
         coefficients: By name one number for each replica.
         penalties: One for each replica.
         batch_size: Points of a mini-batch, or None.
+        batch_data: Where batches are cut from; None for the data.
         begun: Starting parameters ``(N, n_params)``.
         seed: Of the batches.
         dtype: Of the first-order stages.
@@ -99,6 +100,7 @@ class ModelRun:
     coefficients: Mapping[str, Sequence[float]]
     penalties: Sequence[float]
     batch_size: int | None
+    batch_data: Mapping[str, F64] | None
     begun: F64
     seed: int
     dtype: torch.dtype
@@ -119,8 +121,10 @@ class ModelRun:
         observer = Observer(self.measurements, people.theta.clone(), self.replicas) if self.measurements else None
         course = Course(self.stages, self.dtype, self._ensemble_of, checkpoint, progress, observer)
         course.run(people, saved, lambda: {"seconds": clock + time.perf_counter()})
-        dtype = course.precision(self.stages[-1])
-        finals = observer.finals(self._ensemble_of(self._all, dtype), people.theta.to(dtype)) if observer else None
+        dtype, finals = course.precision(self.stages[-1]), None
+        if observer is not None:
+            whole = cast(Ensemble, self._ensemble(dtype, batches=False))
+            finals = observer.finals(whole, people.theta.to(dtype))
         return self._result(people, observer, finals, clock + time.perf_counter())
 
     def _result(
@@ -131,7 +135,7 @@ class ModelRun:
         seconds: float,
     ) -> ModelFit:
         """What was reached."""
-        losses = self._ensemble_of(self._all, torch.float64).value(people.theta).cpu().numpy()
+        losses = self._ensemble(torch.float64, batches=False).value(people.theta).cpu().numpy()
         n = len(self.replicas)
         return ModelFit(
             model=self.model,
@@ -169,25 +173,27 @@ class ModelRun:
         chosen = self._made[dtype].subset(torch.tensor(list(rows), dtype=torch.long, device=self.device))
         return cast(Ensemble, chosen)
 
-    def _ensemble(self, dtype: torch.dtype) -> AutogradEnsemble:
-        """Losses of all replicas."""
-        order = slice(None) if self.batch_size is None else self._order()
-        return AutogradEnsemble(
-            self.model, {name: table[order] for name, table in self.tables.items()}, len(self.replicas),
-            coefficients=self.coefficients, batch_size=self.batch_size, dtype=dtype, device=self.device,
-            l2_penalty=self.penalties if any(self.penalties) else None,
-        )  # fmt: skip
+    def _ensemble(self, dtype: torch.dtype, *, batches: bool = True) -> AutogradEnsemble:
+        """Losses of all replicas; without batches on the full set alone."""
+        settings: dict[str, Any] = {"coefficients": self.coefficients, "dtype": dtype, "device": self.device}
+        settings["l2_penalty"] = self.penalties if any(self.penalties) else None
+        if batches and self.batch_size is not None:
+            source = self.tables if self.batch_data is None else self.batch_data
+            settings |= {"batch_size": self.batch_size, "batch_data": self._shuffled(source)}
+        return AutogradEnsemble(self.model, self.tables, len(self.replicas), **settings)
 
-    def _order(self) -> NDArray[np.int64]:
-        """The order in which batches are cut from the data."""
-        n = len(self.tables[self.model.tables[0]])
-        return Generator(Philox(seed_for("batches", seed=self.seed, n=n))).permutation(n)
+    def _shuffled(self, source: Mapping[str, F64]) -> dict[str, F64]:
+        """Tables in the order in which batches are cut from them."""
+        n = len(source[self.model.tables[0]])
+        order = Generator(Philox(seed_for("batches", seed=self.seed, n=n))).permutation(n)
+        return {name: table[order] for name, table in source.items()}
 
     def identity(self) -> str:
         """Digest of everything that the result depends on."""
         told: State = {
             "model": self.model.to_spec(),
             "data": {name: _digest(table) for name, table in self.tables.items()},
+            "batch_data": {name: _digest(table) for name, table in (self.batch_data or {}).items()},
             "replicas": list(self.replicas),
             "plan": [stage.to_spec() for stage in self.stages],
             "measure": [one.to_spec() for one in self.measurements],

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from approxrates.backends import Layout
+from approxrates.backends.autograd import FlatLayout
 from approxrates.measurements import Measurement, get_measurements
 from approxrates.models import Model
+from approxrates.objectives import Objective
 from approxrates.seeds import seed_for
 from approxrates.training.base import Progress, Stage
 from approxrates.training.checks import check_whole, member_penalties, present_device, writable_checkpoint
@@ -30,6 +33,7 @@ def train_model(
     coefficients: Mapping[str, float | Sequence[float]] | None = None,
     l2_penalty: float | Sequence[float] = 0.0,
     batch_size: int | None = None,
+    batch_data: Mapping[str, ArrayLike] | None = None,
     start: str | ArrayLike = "random",
     seed: int = 0,
     dtype: str = "float64",
@@ -56,6 +60,8 @@ def train_model(
         batch_size: Points of a mini-batch. The data are shuffled once, by the seed, and cut into batches, which
             first-order stages take in turn, the next one after ``swap`` steps. If left out every step is on all data,
             as those of other stages are in any case.
+        batch_data: Tables that batches are cut from in place of ``data``, which stay those on which parameters are
+            compared: e.g. the same points several times, each time with other noise.
         start: ``"random"``: the model's own. Or parameters to go on from, ``(n_params,)`` or one row for each replica.
         seed: Of starting parameters and batches.
         dtype: ``"float64"`` or ``"float32"``, of the first-order stages; second-order ones are always in double
@@ -83,8 +89,7 @@ def train_model(
     """
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model. Got {type(model).__name__}. Write e.g. approxrates.models.VAE().")
-    tables = {name: np.asarray(table, dtype=np.float64) for name, table in data.items()}
-    model.check(tables)
+    tables = _tables(model, data)
     numbers = _numbers(replicas)
     if isinstance(plan, str):
         raise ValueError(f"plan of a model must be a list of stages. Got {plan!r}. Write e.g. [ar.Adam(steps=500)].")
@@ -92,13 +97,16 @@ def train_model(
     check_whole("seed", seed, 0)
     if batch_size is not None:
         check_whole("batch_size", batch_size, 1)
+    elif batch_data is not None:
+        raise ValueError("batch_data need a batch_size. Got none. Write e.g. batch_size=250.")
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}. Got {dtype!r}.")
     penalties = member_penalties(l2_penalty, len(numbers), "replica")
-    _check_parts(stages, measurements, penalised=any(penalties))
+    _check_parts(model, stages, measurements, penalised=any(penalties))
     run = ModelRun(
         model, tables, numbers, stages, measurements, _coefficients(model, coefficients or {}, len(numbers)),
-        penalties, batch_size, _starts(model, start, numbers, seed), seed, DTYPES[dtype], present_device(device),
+        penalties, batch_size, None if batch_data is None else _tables(model, batch_data),
+        _starts(model, start, numbers, seed), seed, DTYPES[dtype], present_device(device),
     )  # fmt: skip
     fit = run.fit(progress, writable_checkpoint(checkpoint))
     broken = [i for i, outcome in enumerate(fit.outcomes) if outcome.failed]
@@ -106,6 +114,13 @@ def train_model(
         outcome = fit.outcomes[broken[0]]
         raise RuntimeError(f"replica {numbers[broken[0]]} of {model.name}: {outcome.value}. {outcome.sentence}")
     return fit
+
+
+def _tables(model: Model, data: Mapping[str, ArrayLike]) -> dict[str, F64]:
+    """The tables of a model, checked."""
+    tables = {name: np.asarray(table, dtype=np.float64) for name, table in data.items()}
+    model.check(tables)
+    return tables
 
 
 def _numbers(replicas: int | Sequence[int]) -> list[int]:
@@ -150,7 +165,9 @@ def _starts(model: Model, start: Any, numbers: Sequence[int], seed: int) -> F64:
     return np.array(np.broadcast_to(rows, (len(numbers), n)))
 
 
-def _check_parts(stages: Sequence[Stage], measurements: Sequence[Measurement], *, penalised: bool) -> None:
+def _check_parts(
+    model: Model, stages: Sequence[Stage], measurements: Sequence[Measurement], *, penalised: bool
+) -> None:
     """Refuse what needs to look into a network, or cannot take a penalty."""
     for stage in stages:
         if stage.needs_network:
@@ -161,5 +178,5 @@ def _check_parts(stages: Sequence[Stage], measurements: Sequence[Measurement], *
         if penalised and not stage.takes_penalty:
             raise ValueError(f"the stage {stage.name} takes no L2 penalty. Got one. Use ar.Adam or ar.LBFGS.")
     for one in measurements:
-        if one.needs_network:
-            raise ValueError(f"the measurement {one.name} needs a fully connected network. Got a model. Leave it out.")
+        # Those that look at layers or at the loss by name refuse a layout that has none, and an objective that is none.
+        one.check(cast(Layout, FlatLayout(model.n_params)), cast(Objective, None))
