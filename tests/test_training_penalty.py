@@ -222,3 +222,17 @@ def test_datasets_are_equal_if_their_numbers_are():
     assert same == DATA
     assert hash(same) == hash(DATA)
     assert Dataset("pairs", INPUTS + 1e-12, OUTPUTS) != DATA
+
+
+@pytest.mark.parametrize("name", ["adam", "soap"])
+def test_compiled_steps_minimise_the_loss_that_the_reference_does(name):
+    target = ar.load_target("faber_tree", smoothness=0.5, dim=1)
+    arch = ar.FixedWidth(dim=1, width=6, depth=2, activation="tanh")
+    fits = [
+        ar.train(
+            arch, target, plan=STAGES[name], n_points=64, l2_penalty=1e-2, backend=backend, measure=["weight_norm"]
+        )
+        for backend in ("reference", "auto")
+    ]
+    assert fits[0].losses == pytest.approx(fits[1].losses, rel=1e-9)
+    assert fits[0].final[0]["weight_norm"] == pytest.approx(fits[1].final[0]["weight_norm"], rel=1e-9)

@@ -27,7 +27,8 @@ class Problem:
         weights: ``[T, S, 1, M]``: weights of the points, sum one, zero for padding.
         targets: For each replica the index of its target, ``[N]``.
         l2_penalty: For each replica what the sum of its squared parameters is multiplied by before it is added to the
-            loss, ``[N]``; None for nothing. Passes leave it out; :class:`~approxrates.backends.Ensemble` adds it.
+            loss, ``[N]``; None for nothing. Passes leave it out, and :class:`~approxrates.backends.Ensemble` adds it;
+            compiled steps take it in.
     """
 
     layout: Layout
@@ -80,7 +81,7 @@ class Passes(ABC):
 
 
 class CompiledSteps(Passes):
-    """Passes that can do many first-order steps in one call."""
+    """Passes that can do many first-order steps in one call, on the losses with their penalties."""
 
     @abstractmethod
     def adam_steps(

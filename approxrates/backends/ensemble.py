@@ -110,8 +110,8 @@ class Ensemble:
 
     @property
     def compiled_steps(self) -> CompiledSteps | None:
-        """Passes that do many first-order steps in one call, if the backend has them and the loss is theirs."""
-        return self.passes if isinstance(self.passes, CompiledSteps) and self.l2_penalty is None else None
+        """Passes that do many first-order steps in one call, penalty included, if the backend has them."""
+        return self.passes if isinstance(self.passes, CompiledSteps) else None
 
     def subset(self, rows: Tensor) -> Ensemble:
         """The same for some of the replicas only; ``rows`` are indices."""

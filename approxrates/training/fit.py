@@ -231,7 +231,7 @@ def fit_members(
 def _alike(targets: Sequence[Fitted], samplings: Mapping[Fitted, Sampling], extras: Sequence[Extra]) -> list[list[int]]:
     """Members that can share tensors: of one shape of sampling sets, which depends on the target alone.
 
-    Those with a penalty are apart from those without, whose steps may be compiled ones and round otherwise.
+    Those with a penalty are apart from those without, whose losses nothing is added to.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for i, one in enumerate(targets):

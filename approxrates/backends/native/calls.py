@@ -49,6 +49,8 @@ class NativePasses(CompiledSteps):
             np.ascontiguousarray(a.numpy()) for a in (problem.points, problem.values, problem.weights)
         )
         self.targets = problem.targets.numpy().astype(np.int64)
+        penalty = problem.l2_penalty
+        self.penalties = np.zeros(len(self.targets), self.dtype) if penalty is None else penalty.numpy()
         self.buffers = _buffers(layout, self.points.shape[-1], self.dtype)
 
     @property
@@ -132,7 +134,7 @@ class NativePasses(CompiledSteps):
         return (
             _rows(theta), self.shape, *self.units, *self.data, sets.astype(np.int64), *self.buffers, gradient,
             *(_rows(m) for m in moments), rates.astype(self.dtype), epsilons.astype(self.dtype),
-            *(self.dtype.type(beta) for beta in betas),
+            *(self.dtype.type(beta) for beta in betas), self.penalties,
         )  # fmt: skip
 
 

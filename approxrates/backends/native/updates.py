@@ -9,6 +9,14 @@ from approxrates.backends.native.tiles import reducing
 
 
 @reducing
+def _penalise(g, p, penalty):
+    """The gradient of ``penalty * sum(p**2)`` added to a gradient."""
+    if penalty > 0.0:
+        for j in range(g.shape[0]):
+            g[j] += (penalty + penalty) * p[j]
+
+
+@reducing
 def _moments(g, first, second, beta1, beta2):
     """Take a gradient into the averages."""
     one = g.dtype.type(1.0)
@@ -27,12 +35,12 @@ def _move(p, first, second, begin, end, factor, epsilon):
 @reducing
 def adam_steps(
     theta, shape, kinds, numbers, power, points, values, weights, targets, sets, x, h, s, o, d, g,
-    first, second, rates, epsilons, beta1, beta2,
+    first, second, rates, epsilons, beta1, beta2, penalties,
 ):  # fmt: skip
     """As many steps of Adam as there are ``sets``, for every network.
 
     ``rates (N, K)`` are learning rates times the bias corrections of both moments, ``epsilons (K,)`` carry that of the
-    second.
+    second. ``penalties (N,)`` are what the squared parameters of each network count in its loss.
     """
     n_params = g.shape[0]
     for n in range(theta.shape[0]):
@@ -42,6 +50,7 @@ def adam_steps(
             value_and_gradient(
                 p, shape, kinds, numbers, power, points[t, q], values[t, q], weights[t, q], x, h, s, o, d, g, True
             )
+            _penalise(g, p, penalties[n])
             _moments(g, first[n], second[n], beta1, beta2)
             _move(p, first[n], second[n], 0, n_params, rates[n, k], epsilons[k])
 
@@ -141,7 +150,8 @@ def _rotated_step(p, gradient, first, begin, size, left, right, left_basis, righ
 @reducing
 def soap_steps(
     theta, shape, kinds, numbers, power, points, values, weights, targets, sets, x, h, s, o, d, g,
-    first, second, rates, epsilons, beta1, beta2, decay, hidden, left, right, left_basis, right_basis, rotated, work,
+    first, second, rates, epsilons, beta1, beta2, penalties, decay, hidden, left, right, left_basis, right_basis,
+    rotated, work,
 ):  # fmt: skip
     """Steps of SOAP in a basis that stays, for every network.
 
@@ -157,6 +167,7 @@ def soap_steps(
             value_and_gradient(
                 p, shape, kinds, numbers, power, points[t, q], values[t, q], weights[t, q], x, h, s, o, d, g, True
             )
+            _penalise(g, p, penalties[n])
             _moments(g, first[n], second[n], beta1, beta2)
             _move(p, first[n], second[n], 0, begin, rates[n, k], epsilons[k])
             _move(p, first[n], second[n], end, n_params, rates[n, k], epsilons[k])
