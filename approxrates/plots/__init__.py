@@ -17,6 +17,8 @@ from approxrates.plots.families import (
 from approxrates.plots.gap_curves import plot_gaps
 from approxrates.plots.jumps import draw_jumps
 from approxrates.plots.lower_curves import plot_sandwich, sandwich_runs
+from approxrates.plots.measurement_curves import plot_measurement_curves
+from approxrates.plots.measurement_sizes import plot_measurement
 from approxrates.plots.phase_diagram import is_easy, plot_phase_diagram
 from approxrates.plots.precision import plot_precision, precision_families
 from approxrates.plots.rate_curves import plot_rates
@@ -41,6 +43,8 @@ __all__ = [
     "plot_error_map",
     "plot_error_split",
     "plot_gaps",
+    "plot_measurement",
+    "plot_measurement_curves",
     "plot_phase_diagram",
     "plot_precision",
     "plot_rates",
