@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import approxrates.measurements as package
-from approxrates.measurements import MEASUREMENTS, Measurement, get_measurement, get_measurements, stops
+from approxrates.backends.autograd import AutogradEnsemble
+from approxrates.measurements import MEASUREMENTS, Measurement, Moment, get_measurement, get_measurements, stops
 from approxrates.measurements.base import canonical_schedule
 from approxrates.measurements.scalar_curvature import graph_curvature
 from tests.measuring import (
@@ -22,6 +23,7 @@ from tests.measuring import (
     plain_theta,
     value_at,
 )
+from tests.mlp_model import like
 from tests.passes import layout_of
 
 every = pytest.mark.parametrize("name", MEASUREMENTS)
@@ -91,6 +93,20 @@ def test_every_file_that_defines_a_measurement_is_found():
     named = {path.stem for path in folder.glob("*.py") if "(Measurement)" in path.read_text()}
     assert {kind.__module__.rpartition(".")[2] for kind in MEASUREMENTS.values()} == named
     assert len(MEASUREMENTS) == 16
+
+
+def test_classes_can_be_imported_from_the_package():
+    assert all(getattr(package, kind.__name__) is kind for kind in MEASUREMENTS.values())
+    with pytest.raises(AttributeError, match="has no attribute 'Sharpnes'"):
+        _ = package.Sharpnes
+
+
+def test_the_page_tells_of_every_measurement_with_its_settings():
+    page = (Path(__file__).parent.parent / "docs" / "measurements.md").read_text()
+    for name, kind in MEASUREMENTS.items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}`")]
+        settings = [field.name for field in dataclasses.fields(kind) if field.name != "schedule"]
+        assert all(f"`{setting}`" in row for setting in settings), (name, settings)
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -476,6 +492,28 @@ def test_scalar_curvature_is_of_the_error_alone_by_the_dense_hessian():
         inverse = np.linalg.inv(np.eye(len(g)) + np.outer(g, g))
         shape = inverse @ h / np.sqrt(1 + g @ g)  # the Weingarten map of the graph
         assert found[place] == pytest.approx(np.trace(shape) ** 2 - np.trace(shape @ shape), rel=1e-9)
+
+
+NETWORKS_ONLY = {"stability_margin", "effective_rank", "weight_rank", "dead_units"}
+
+
+@pytest.mark.parametrize("name", sorted(MEASUREMENTS.keys() - NETWORKS_ONLY))
+def test_a_network_written_as_a_model_for_autograd_has_the_same_numbers(name):
+    network = moment_of(n=1, penalties=(0.03,))
+    model, data = like(network.ensemble)
+    ensemble = AutogradEnsemble(model, data, 1, l2_penalty=[0.03])
+
+    def packed(rows):
+        return ensemble.layout.pack(network.layout.unpack(rows))
+
+    moment = Moment(
+        ensemble, packed(network.theta), packed(network.begun), 7, packed(network.preconditioner), network.replicas
+    )
+    found, expected = (MEASUREMENTS[name]().measure(one) for one in (moment, network))
+    assert found.keys() == expected.keys()
+    for column in found:
+        if not column.endswith("_residual"):
+            assert found[column] == pytest.approx(expected[column], rel=1e-7, abs=1e-12), column
 
 
 def test_scalar_curvature_refuses_networks_whose_hessian_is_too_large():

@@ -28,6 +28,14 @@ MEASUREMENTS = _found()
 """Measurements by name."""
 
 
+def __getattr__(name: str) -> Any:
+    """The class of a measurement by its own name, as in ``from approxrates.measurements import Sharpness``."""
+    for kind in MEASUREMENTS.values():
+        if kind.__name__ == name:
+            return kind
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def get_measurement(given: str | Measurement | Mapping[str, Any]) -> Measurement:
     """The measurement that is meant.
 
