@@ -21,6 +21,7 @@ from approxrates.plots.measurement_curves import plot_measurement_curves
 from approxrates.plots.measurement_sizes import plot_measurement
 from approxrates.plots.phase_diagram import is_easy, plot_phase_diagram
 from approxrates.plots.precision import plot_precision, precision_families
+from approxrates.plots.rate_against import plot_rates_against
 from approxrates.plots.rate_curves import plot_rates
 from approxrates.plots.saving import drawn_numbers, save_figure
 from approxrates.plots.smoothness import plot_structure_function
@@ -48,6 +49,7 @@ __all__ = [
     "plot_phase_diagram",
     "plot_precision",
     "plot_rates",
+    "plot_rates_against",
     "plot_sandwich",
     "plot_structure_function",
     "plot_targets",

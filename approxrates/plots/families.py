@@ -21,6 +21,7 @@ _SHORT = {
     "seed": "seed {}",
     "n_points": "{} points",
     "start": "{} start",
+    "l2_penalty": "γ = {}",
 }
 _CALLED = {
     "yarotsky2020_deep": "deep",

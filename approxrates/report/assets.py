@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from approxrates import store
+from approxrates.measurements import MEASUREMENTS
 from approxrates.plots import (
     plot_comparison,
     plot_error_split,
     plot_gaps,
+    plot_measurement,
     plot_phase_diagram,
     plot_precision,
     plot_rates,
+    plot_rates_against,
     plot_sandwich,
     plot_targets,
     precision_families,
@@ -37,6 +40,8 @@ FIGURES = (
     "comparison-activation",
     "comparison-start",
     "comparison-method",
+    "rates-against-l2_penalty",
+    *(f"measured-{name}" for name in MEASUREMENTS),
     "gaps",
     "gaps-l2",
     "error-split",
@@ -106,6 +111,15 @@ def draw_figures(records: Records, folder: Path) -> list[Drawn]:
                 Drawn(f"comparison-{column}", f"Paired comparison: {word}", _PAIRED),
                 partial(plot_comparison, records, column),
             )
+    if len({f.key.get("l2_penalty") for f in families if f.key.get("l2_penalty") is not None}) > 1:
+        draw(
+            Drawn("rates-against-l2_penalty", "Rate against the L2 penalty", _AGAINST),
+            partial(plot_rates_against, records, "l2_penalty"),
+        )
+    for column in records.measured:
+        if f"measured-{column}" in FIGURES:
+            title = f"{column.replace('_', ' ').capitalize()} beside the error, against size"
+            draw(Drawn(f"measured-{column}", title, _MEASURED), partial(plot_measurement, records, column))
     for norm, word, end in (("sup", "sup norm", ""), ("l2", "L² norm", "-l2")):
         gaps, split = records.gaps(norm), records.split(norm)
         if any(gaps[name].notna().any() for name in ("optimisation_gap", "gain_over_start", "gain_over_spline")):
@@ -161,6 +175,15 @@ _SANDWICH = (
     "Single runs of networks with one hidden layer on Faber trees against their linear pieces. No piecewise-linear "
     "function lies below the solid curve, whatever the signs of the tree; no interpolant on a dyadic grid lies above "
     "the dashed one, a trained network may."
+)
+_AGAINST = (
+    "The rate of each family against the penalty on the sum of all squared parameters, with 95 % intervals. Filled: "
+    "from the sizes that are not limited by optimisation; hollow: the slope of all sizes, that of the training. "
+    "Values stand side by side, not to scale."
+)
+_MEASURED = (
+    "Above, the error; beneath, the measurement at the returned networks: medians over seeds and draws, bars their "
+    "quartiles. Definitions and units: docs/measurements.md."
 )
 _GAPS = (
     "Left: errors from random starts over those from constructive ones. Right: how many times training makes the error "
