@@ -37,6 +37,7 @@ benchmarks: benchmark-env
 # redraws the studies and repeats the calibrations only.
 results: $(INSTALLED)
 	for study in results/*/study.toml; do $(BIN)/approxrates run $$study --workers 2 || exit 1; done
+	for probe in results/*/probe.toml; do $(BIN)/approxrates probe $$probe --workers 2 || exit 1; done
 	for name in coverage model-choice certificates exact-networks weight-jumps; do $(THREADS) $(BIN)/approxrates calibrate $$name || exit 1; done
 	$(BIN)/approxrates gallery results
 

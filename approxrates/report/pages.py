@@ -105,7 +105,8 @@ def gallery_page(results: Path) -> str:
     blocks = [
         "# Results",
         "Folders with a `study.toml`, the only file written by hand, hold a study and are written by `approxrates "
-        "run`; the others hold a simulation of the tool's own methods and are written by `approxrates calibrate`. "
+        "run`; those with a `probe.toml` the experiment of a paper, written by `approxrates probe`; the others hold a "
+        "simulation of the tool's own methods and are written by `approxrates calibrate`. "
         "This page is written by `approxrates gallery`.",
     ]
     for page in sorted(results.glob("*/README.md")):
@@ -118,6 +119,8 @@ def gallery_page(results: Path) -> str:
         if short:
             blocks.append(short[1])
         names = (folder.name, "sandwich", "phase-smoothness", "rates")
+        shown = re.search(r"\]\(figures/(.+?)\.svg\)", text)  # the first picture of a page, if it has none of these
+        names = (*names, shown[1]) if shown else names
         picture = next((p for p in names if (folder / "figures" / f"{p}.svg").exists()), None)
         if picture:
             blocks.append(f"![{folder.name}]({folder.name}/figures/{picture}.svg)")
