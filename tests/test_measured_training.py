@@ -278,6 +278,22 @@ def test_gradient_descent_above_two_over_the_sharpness_climbs_and_below_it_falls
     assert losses[1.1].max() > 1.01 * losses[1.1][0]
 
 
+def test_adam_hovers_where_its_preconditioned_sharpness_makes_it_unstable():
+    # Cohen et al. 2022, arXiv:2207.14484: (2 + 2 beta1) / (1 - beta1) over the learning rate, 38 for beta1 = 0.9.
+    kinked = ar.Target.from_callable(
+        lambda x: np.sin(9 * x[:, 0]) + np.abs(x[:, 0] - 0.4), ar.Regularity(smoothness=1, dim=1), name="kinked"
+    )
+    adam = ar.Adam(steps=3000, learning_rate=0.01, beta2=0.999, cosine=False, warm_up=0, swap=10**6)
+    fit = ar.train(
+        ar.FixedWidth(dim=1, width=24, depth=3, activation="tanh"), kinked, replicas=2, start="torch", n_points=64,
+        plan=[adam], measure=[{"measurement": "preconditioned_sharpness", "schedule": "every 50"}],
+    )  # fmt: skip
+    for series in fit.measured:
+        late = 0.01 * series["preconditioned_sharpness"][30:, 1]
+        assert np.median(late) == pytest.approx(38, abs=2.5)
+        assert np.quantile(late, 0.9) < 42
+
+
 @pytest.mark.parametrize(
     ("measure", "error", "message"),
     [

@@ -129,7 +129,7 @@ def test_a_measurement_is_a_name_an_object_or_a_mapping():
 def test_measurements_are_asked_for_in_a_list_and_once():
     with pytest.raises(TypeError, match=r"measure must be a list. Got 'loss'. Write e.g. measure="):
         get_measurements("loss")
-    with pytest.raises(ValueError, match=r"loss twice"):
+    with pytest.raises(ValueError, match=r"loss, loss_error twice"):
         get_measurements(["loss", {"measurement": "loss", "schedule": "ends"}])
     assert [one.name for one in get_measurements(["loss", "barrier"])] == ["loss", "barrier"]
 
@@ -229,8 +229,9 @@ def test_loss_is_error_plus_penalty():
     assert np.allclose(gap, moment.ensemble.l2_penalty.numpy() * norms**2, rtol=1e-10)
 
 
-def test_without_a_penalty_there_is_one_loss():
-    assert list(MEASUREMENTS["loss"]().measure(moment_of(penalties=None))) == ["loss"]
+def test_without_a_penalty_the_loss_is_all_error():
+    columns = MEASUREMENTS["loss"]().measure(moment_of(penalties=None))
+    assert np.array_equal(columns["loss"], columns["loss_error"])
 
 
 def test_norms_are_those_of_the_plain_parameters():

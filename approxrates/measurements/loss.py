@@ -9,7 +9,7 @@ from approxrates.measurements.base import F64, Measurement, Moment, numbers
 
 @dataclass(frozen=True, kw_only=True)
 class Loss(Measurement):
-    """Training loss F on the full sampling set; with an L2 penalty its error part E too, as ``loss_error``.
+    """Training loss F on the full sampling set, and its error part E as ``loss_error``: the same without a penalty.
 
     Both are in the units that are trained in: those of the standardised target, of raw data for losses that are never
     rescaled.
@@ -17,9 +17,12 @@ class Loss(Measurement):
 
     name = "loss"
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """See :class:`Measurement`."""
+        return (self.name, f"{self.name}_error")
+
     def measure(self, moment: Moment) -> dict[str, F64]:
         """See :class:`Measurement`."""
-        columns = {self.name: numbers(moment.loss)}
-        if moment.ensemble.l2_penalty is not None:
-            columns["loss_error"] = numbers(moment.unpenalised().loss)
-        return columns
+        error = moment if moment.ensemble.l2_penalty is None else moment.unpenalised()
+        return {self.name: numbers(moment.loss), f"{self.name}_error": numbers(error.loss)}
