@@ -164,8 +164,8 @@ def everything(hessian, along):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["relu", "tanh", "tanh+sin", "cubic_bspline"])
 def test_a_replica_does_not_depend_on_its_companions_bit_for_bit(name, dtype, alone, monkeypatch):
-    monkeypatch.setattr(r_operator, "ALONE", 1 if alone else 1 << 20)
-    monkeypatch.setattr(module, "ALONE", 1 if alone else 1 << 20)
+    monkeypatch.setattr(r_operator, "ALONE", 1 if alone else 1 << 40)
+    monkeypatch.setattr(module, "ALONE", 1 if alone else 1 << 40)
     layout = layout_of(name, dim=2, width=5, depth=3, injection=True, residual=True)
     ensemble = ensemble_of(layout, 33, m=96, dtype=DTYPES[dtype], n_targets=3)
     rows = rows_of(layout, 33, scale=0.4, dtype=DTYPES[dtype])

@@ -20,7 +20,7 @@ from torch import Tensor
 from approxrates.backends.base import Problem
 from approxrates.backends.layout import Layout
 
-ALONE = 1 << 20
+ALONE = 1 << 18
 """Parameters times points from which a replica is computed by itself: calls cost little beside the products."""
 
 

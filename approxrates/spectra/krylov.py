@@ -111,7 +111,7 @@ class Krylov:
         taken, self.rows = self.rows[: self.first], start.new_empty(self.first + room + 1, len(start))
         self.rows[: self.first] = taken
         self.room, self.size, self.scale = room, 1, 0.0
-        self.matrix = np.zeros((room + 1, room + 1))
+        self.matrix = np.zeros((min(room, 31) + 1,) * 2)
         for number in range(3):
             vector, norm = self._orthogonal(start / start.norm(), self.first)
             if norm > 1e-3:
@@ -180,6 +180,9 @@ class Krylov:
             if full:
                 self._compress(values, basis, norm)
         if not full:
+            if self.size == len(self.matrix):
+                # Memory as needed: most searches are short.
+                self.matrix = np.pad(self.matrix, (0, min(self.size, self.room + 1 - self.size)))
             self.matrix[self.size, self.size - 1] = self.matrix[self.size - 1, self.size] = norm
         self.rows[self.first + self.size] = vector / norm
         self.size += 1
