@@ -25,8 +25,8 @@ def sampling_points(moment: Moment, place: int) -> Tensor:
     return moment.ensemble.points()[place].double()[:, inside]
 
 
-def pre_activations(layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> list[Tensor]:
-    """What the units of each hidden layer are given, ``[width, m]`` for each layer.
+def hidden_units(layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """What the units of each hidden layer are given, and what they hand on, ``[width, m]`` each for each layer.
 
     Args:
         layout: Shape of the network.
@@ -35,11 +35,12 @@ def pre_activations(layout: Layout, matrices: Sequence[Tensor], points: Tensor) 
     """
     import torch
 
-    found: list[Tensor] = []
+    found: list[tuple[Tensor, Tensor]] = []
     units, ones = points, [points.new_ones(1, points.shape[1])] if layout.bias else []
     for layer in range(layout.depth):
         injected = [points] if layout.injection and layer else []
-        found.append(matrices[layer] @ torch.cat([units, *injected, *ones]))
-        active = layout.activation(found[-1])
+        given = matrices[layer] @ torch.cat([units, *injected, *ones])
+        active = layout.activation(given)
         units = active + units if layout.residual and layer else active
+        found.append((given, units))
     return found

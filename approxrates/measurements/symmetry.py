@@ -7,8 +7,8 @@ and biases, and the columns of ``C`` their outgoing weights, the next layer sees
 alone, that is through ``s(x) C V x``. Hence ``V -> R V, C -> C R^-1`` changes no output as long as no unit changes its
 pieces, for every invertible ``R``. The penalty ``gamma |theta|^2`` stays for orthogonal ``R``. So the symmetries of F
 that depend on the parameters continuously have the directions ``dV = A V, dC = -C A``: ``A`` skew with a penalty, any
-square matrix without one; without a penalty biases may be moved through units of constant slope too. In residual
-networks, where the units of all layers add up, ``A`` is one for all hidden layers.
+square matrix without one. Without a penalty biases may be moved through units of constant slope too, and weights of
+dead units anyhow. In residual networks, where the units of all layers add up, ``A`` is one for all hidden layers.
 
 **They are exact zero modes of the Hessian at critical points.** ``F(g theta) = F(theta)`` for the linear maps ``g =
 exp(t G)`` and all parameters near. Differentiating by ``theta`` gives ``g' grad F(g theta) = grad F(theta)``, and then
@@ -38,7 +38,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approxrates.measurements.single_network import matrices_of, pre_activations, sampling_points
+from approxrates.measurements.single_network import hidden_units, matrices_of, sampling_points
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +85,7 @@ def symmetry_directions(moment: Moment, place: int, tolerance: float = TOLERANCE
     net = _Net(layout, matrices_of(layout, row), sampling_points(moment, place))
     least = tolerance * float(row.square().sum().sqrt())
     penalised = penalty is not None and bool(penalty[place] > 0)
-    wanted = net.rotations(least) if penalised else itertools.chain(net.maps(), net.shifts())
+    wanted = net.rotations(least) if penalised else itertools.chain(net.maps(), net.shifts(), net.idle())
     most = MOST_NUMBERS // layout.stride
     tangents = list(itertools.islice(wanted, most + 1))
     if len(tangents) > most:
@@ -108,16 +108,17 @@ class _Net:
 
     def __init__(self, layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> None:
         self.layout, self.matrices = layout, matrices
-        self.slopes: list[list[Tensor | None]] = _slopes(layout, matrices, points)
+        self.units = hidden_units(layout, matrices, points)
+        self.slopes: list[list[Tensor | None]] = _slopes(layout, self.units)
 
     def alike(self) -> Iterator[Alike]:
-        """Units that are locally linear alike: slopes are compared at all points, exactly."""
+        """Units that are locally linear alike: slopes are compared at all points, exactly. Dead ones are left out."""
         every = tuple(range(self.layout.depth))
         for layers in [every] if self.layout.residual else [(layer,) for layer in every]:
             classes: dict[tuple[bytes, ...], list[int]] = {}
             for unit in range(self.layout.width):
                 known = [slope for layer in layers if (slope := self.slopes[layer][unit]) is not None]
-                if len(known) == len(layers):
+                if len(known) == len(layers) and any(bool(slope.any()) for slope in known):
                     key = tuple(slope.cpu().numpy().tobytes() for slope in known)
                     classes.setdefault(key, []).append(unit)
             yield from (Alike(layers, tuple(units)) for units in classes.values())
@@ -154,7 +155,7 @@ class _Net:
         layout = self.layout
         for layer, unit in itertools.product(range(layout.depth if layout.bias else 0), range(layout.width)):
             slope = self.slopes[layer][unit]
-            if slope is None or not bool((slope == slope[0]).all()):
+            if slope is None or not bool((slope == slope[0]).all()) or not bool(slope[0]):
                 continue
             tangent = self.matrices[0].new_zeros(layout.stride)
             blocks = matrices_of(self.layout, tangent)
@@ -162,6 +163,20 @@ class _Net:
             for later in range(layer + 1, layout.depth + 1 if layout.residual else layer + 2):
                 blocks[later][:, -1] -= slope[0] * self.matrices[later][:, unit]
             yield tangent
+
+    def idle(self) -> Iterator[Tensor]:
+        """Unit vectors of the parameters that no output depends on: before units that are dead, behind silent ones."""
+        for layer, (given, handed_on) in enumerate(self.units):
+            # At a break-point a unit is dead to one side only.
+            inside = (given != 0).all(1)
+            dead = ((self.layout.activation.derivative(given) == 0).all(1) & inside).nonzero().flatten().tolist()
+            silent = ((handed_on == 0).all(1) & inside).nonzero().flatten().tolist()
+            before, behind = self.matrices[layer].shape[1], self.matrices[layer + 1].shape[0]
+            places = [(layer, unit, column) for unit in dead for column in range(before)]
+            for number, row, column in places + [(layer + 1, row, unit) for unit in silent for row in range(behind)]:
+                tangent = self.matrices[0].new_zeros(self.layout.stride)
+                matrices_of(self.layout, tangent)[number][row, column] = 1.0
+                yield tangent
 
     def _tangent(self, alike: Alike, generator: Tensor) -> Tensor:
         """The direction ``dV = A V, dC = -C A``, ``[stride]``, of a generator ``A`` of the maps of some units."""
@@ -173,15 +188,15 @@ class _Net:
         return tangent
 
 
-def _slopes(layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> list[list[Tensor | None]]:
+def _slopes(layout: Layout, units: Sequence[tuple[Tensor, Tensor]]) -> list[list[Tensor | None]]:
     """Of every unit of each hidden layer its slopes ``[m]`` if it is locally linear, else None."""
     kinds = {kind.name: kind for kind in layout.activation.parts or (layout.activation,)}
     straight = [kinds[name].piecewise_linear for name in layout.activation.units(layout.width)]
     found: list[list[Tensor | None]] = []
-    for z in pre_activations(layout, matrices, points):
+    for given, _ in units:
         # Adding zero turns -0.0, which has other bytes, into 0.0.
-        values, slopes = layout.activation(z), layout.activation.derivative(z) + 0.0
+        values, slopes = layout.activation(given), layout.activation.derivative(given) + 0.0
         # On a piece that passes through the origin, up to rounding.
-        linear = ((values - slopes * z).abs() <= 1e-14 * z.abs()).all(1).tolist()
+        linear = ((values - slopes * given).abs() <= 1e-14 * given.abs()).all(1).tolist()
         found.append([slope if all(good) else None for slope, *good in zip(slopes, linear, straight, strict=True)])
     return found
