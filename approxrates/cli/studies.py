@@ -57,6 +57,11 @@ def status(folder: FolderArg) -> None:
     from approxrates.study import Study
     from approxrates.study.standing import standing_study, with_set
 
+    if (folder / "probe.toml").exists():
+        counts = store.status(folder)
+        typer.echo("  ".join(f"{name}: {count}" for name, count in counts.items()))
+        tell(store.read(folder).notes)
+        return
     study = standing_study(folder, Study.from_toml)
     noted = store.read_selection(folder)
     ids = study.ids if isinstance(study, store.Selection) else study.run_ids()
