@@ -24,10 +24,11 @@ FLOORS = [
         "axes",
         "taylor",
         "shipped",
+        "transitions",
         "regimes",
         "spectra",
     ],
-    ["target", "dataset", "phase", "objectives", "arithmetic", "initialisation", "folding", "models"],
+    ["target", "dataset", "phase", "boundary", "objectives", "arithmetic", "initialisation", "folding", "models"],
     ["network", "generators", "smoothness", "architecture", "approximant", "backends", "datasets"],
     ["errors", "catalogue", "measurements"],
     ["constructions", "references", "training", "engines"],
@@ -43,6 +44,8 @@ FLOORS = [
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 
 TORCH_FREE = [
+    "boundary",
+    "transitions",
     "regularity",
     "theory",
     "seeds",
