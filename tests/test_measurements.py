@@ -359,7 +359,8 @@ def test_the_trace_is_that_of_the_dense_hessian():
     columns = MEASUREMENTS["hessian_trace"]().measure(moment)
     for place in range(3):
         assert columns["hessian_trace"][place] == pytest.approx(np.trace(autograd_hessian(moment, place)), rel=1e-11)
-    assert columns["hessian_trace"][1] == pytest.approx(np.trace(difference_hessian(moment, 1)), rel=1e-5)
+    small = moment_of(n=1, width=2)
+    assert measured("hessian_trace", small)[0] == pytest.approx(np.trace(difference_hessian(small, 0)), rel=1e-5)
     assert (columns["hessian_trace_error"] == 0.0).all()
 
 
@@ -388,11 +389,11 @@ def test_curvature_along_the_gradient_agrees_with_differences_of_the_loss_along_
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu"])
 def test_the_ends_of_the_spectrum_are_those_of_the_dense_hessian(activation):
-    moment = moment_of(activation, n=4, width=5, depth=3)
+    moment = moment_of(activation, n=2, width=5, depth=3)
     top = MEASUREMENTS["sharpness"]().measure(moment)
     whole = MEASUREMENTS["smallest_eigenvalue"]().measure(moment)
     searched = MEASUREMENTS["smallest_eigenvalue"](most_dense=0).measure(moment)
-    for place in range(4):
+    for place in range(2):
         spectrum = np.linalg.eigvalsh(autograd_hessian(moment, place))
         assert top["sharpness"][place] == pytest.approx(spectrum[-1], rel=1e-6)
         assert whole["smallest_eigenvalue"][place] == pytest.approx(spectrum[0], abs=1e-11 * spectrum[-1])
@@ -403,7 +404,7 @@ def test_the_ends_of_the_spectrum_are_those_of_the_dense_hessian(activation):
 
 
 def test_the_ends_of_the_spectrum_agree_with_differences_of_the_loss():
-    moment = moment_of(n=1, width=3)
+    moment = moment_of(n=1, width=2)
     spectrum = np.linalg.eigvalsh(difference_hessian(moment, 0))
     assert measured("sharpness", moment)[0] == pytest.approx(spectrum[-1], rel=1e-6)
     assert measured("smallest_eigenvalue", moment)[0] == pytest.approx(spectrum[0], abs=1e-6)

@@ -145,7 +145,7 @@ def test_noise_about_the_trivial_solution_does_not_hide_its_margin():
     for depth, expected in ((1, 2 * (1.1 - 1.0)), (2, 2.2)):
         moment, _ = linear_minimiser(1.1, depth=depth)
         noise = moment.layout.pack(1e-9 * rng.normal(size=(1, moment.layout.n_params)))
-        assert margins(dataclasses.replace(moment, theta=noise))[0] == pytest.approx(expected, abs=1e-6)
+        assert margins(dataclasses.replace(moment, theta=noise))[:2] == pytest.approx((expected, 0), abs=1e-6)
 
 
 def test_several_modes_leave_fewer_rotations_that_do_nothing():
@@ -239,11 +239,28 @@ def test_zero_parameters_have_no_directions():
         assert len(directions_of(dataclasses.replace(moment, theta=torch.zeros_like(moment.theta)))) == 0
 
 
-def test_units_that_are_noise_are_turned_into_large_ones_but_not_into_each_other():
+@pytest.mark.parametrize(
+    ("angle", "edge", "expected"), [(1e-13, 1e-3, 1), (1e-13, 1e-15, 0), (0.02, 1e-3, 0), (0.02, 0.05, 1)]
+)
+def test_copies_may_differ_at_points_on_their_edges(angle, edge, expected):
+    # Two units along the first axis but for an angle, and one point on the second axis, which they see differently.
+    rng = np.random.default_rng(0)
+    x = np.abs(rng.normal(size=(2, 32))) * np.where(np.arange(32) % 2, 1.0, -1.0)
+    x[:, 0] = 0.0, 1.0
+    layout = layout_of("relu", dim=2, width=2, depth=1, bias=False)
+    ensemble = Ensemble(
+        layout, MeanSquare(), x[None, None], x[None, None, :1], np.full((1, 1, 1, 32), 1 / 32), [0], l2_penalty=[0.1]
+    )
+    row = layout.pack(np.array([[0.8, -0.8 * angle, 0.6, 0.6 * angle, 0.8, 0.6]]))
+    assert len(directions_of(Moment(ensemble, row, row), edge=edge)) == expected
+
+
+def test_units_that_are_noise_are_turned_into_large_ones_but_not_into_each_other(monkeypatch):
     moment, _ = linear_minimiser(0.5, width=4)
     rows = moment.layout.pack(plain_theta(moment, 0)[None] + 1e-9 * np.random.default_rng(0).normal(size=(1, 8)))
     noisy = dataclasses.replace(moment, theta=rows)
     assert len(directions_of(noisy)) == 3
+    monkeypatch.setattr(symmetry, "NOISE", 0.0)
     assert len(directions_of(noisy, tolerance=1e-12)) > 3
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from approxrates.measurements.base import F64, Measurement, Moment
-from approxrates.measurements.single_network import hidden_units, matrices_of, sampling_points
+from approxrates.measurements.single_network import hidden_layers, matrices_of, sampling_points
 
 if TYPE_CHECKING:
     from approxrates.backends import Layout
@@ -33,7 +33,7 @@ class DeadUnits(Measurement):
         """See :class:`Measurement`."""
         layout, shares = moment.layout, []
         for place, row in enumerate(moment.theta.detach().double()):
-            units = hidden_units(layout, matrices_of(layout, row), sampling_points(moment, place))
-            dead = [(layout.activation.derivative(z) == 0).all(1).double().mean() for z, _ in units]
+            layers = hidden_layers(layout, matrices_of(layout, row), sampling_points(moment, place))
+            dead = [(layout.activation.derivative(one.given) == 0).all(1).double().mean() for one in layers]
             shares.append(float(np.mean([float(share) for share in dead])))
         return {self.name: np.array(shares, dtype=np.float64)}

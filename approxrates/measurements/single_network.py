@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,8 +26,23 @@ def sampling_points(moment: Moment, place: int) -> Tensor:
     return moment.ensemble.points()[place].double()[:, inside]
 
 
-def hidden_units(layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """What the units of each hidden layer are given, and what they hand on, ``[width, m]`` each for each layer.
+@dataclass(frozen=True)
+class HiddenLayer:
+    """One hidden layer at the sampling points.
+
+    Attributes:
+        inputs: What it reads, a row of ones for the biases included, ``[n_columns, m]``.
+        given: Pre-activations of its units, ``[width, m]``.
+        handed_on: What the units hand on, ``[width, m]``: their activations, of residual layers added to those before.
+    """
+
+    inputs: Tensor
+    given: Tensor
+    handed_on: Tensor
+
+
+def hidden_layers(layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> list[HiddenLayer]:
+    """The hidden layers of a network at some points.
 
     Args:
         layout: Shape of the network.
@@ -35,12 +51,13 @@ def hidden_units(layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> 
     """
     import torch
 
-    found: list[tuple[Tensor, Tensor]] = []
+    found: list[HiddenLayer] = []
     units, ones = points, [points.new_ones(1, points.shape[1])] if layout.bias else []
     for layer in range(layout.depth):
         injected = [points] if layout.injection and layer else []
-        given = matrices[layer] @ torch.cat([units, *injected, *ones])
+        inputs = torch.cat([units, *injected, *ones])
+        given = matrices[layer] @ inputs
         active = layout.activation(given)
         units = active + units if layout.residual and layer else active
-        found.append((given, units))
+        found.append(HiddenLayer(inputs, given, units))
     return found

@@ -10,7 +10,7 @@ import numpy as np
 from approxrates.measurements.base import F64, Measurement, Moment, check_count, check_positive
 from approxrates.measurements.dense import MOST_PARAMETERS
 from approxrates.measurements.extremes import bottoms
-from approxrates.measurements.symmetry import TOLERANCE, symmetry_directions
+from approxrates.measurements.symmetry import EDGE, TOLERANCE, symmetry_directions
 
 if TYPE_CHECKING:
     from approxrates.backends import Layout
@@ -29,6 +29,8 @@ class StabilityMargin(Measurement):
     Attributes:
         tolerance: The search stops at this share of the sharpness as residual.
         most_dense: Up to so many parameters the whole matrix is used.
+        edge: Units of different slopes are taken for alike if the points where they differ are so near to the edges of
+            both: raise it to .05 or so where copies of a ReLU neuron have a few points between them.
         symmetry_tolerance: Tangents of symmetries that are shorter than this share of the parameters' norm are noise.
 
     Raises:
@@ -42,11 +44,13 @@ class StabilityMargin(Measurement):
 
     tolerance: float = 1e-6
     most_dense: int = MOST_PARAMETERS // 2
+    edge: float = EDGE
     symmetry_tolerance: float = TOLERANCE
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive(self.name, "tolerance", self.tolerance, below=1.0)
+        check_positive(self.name, "edge", self.edge, below=1.0)
         check_positive(self.name, "symmetry_tolerance", self.symmetry_tolerance, below=1.0)
         check_count(self.name, "most_dense", self.most_dense, 0)
 
@@ -61,7 +65,10 @@ class StabilityMargin(Measurement):
 
     def measure(self, moment: Moment) -> dict[str, F64]:
         """See :class:`Measurement`."""
-        found = [symmetry_directions(moment, place, self.symmetry_tolerance) for place in range(len(moment))]
+        found = [
+            symmetry_directions(moment, place, tolerance=self.symmetry_tolerance, edge=self.edge)
+            for place in range(len(moment))
+        ]
         known = [place for place, directions in enumerate(found) if directions is not None]
         columns = np.full((3, len(moment)), np.nan)
         if known:

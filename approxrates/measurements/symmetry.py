@@ -38,7 +38,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from approxrates.measurements.single_network import hidden_units, matrices_of, sampling_points
+from approxrates.measurements.single_network import HiddenLayer, hidden_layers, matrices_of, sampling_points
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +48,14 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-6
 """A direction counts from where its tangent is longer than this share of the parameters' norm."""
+
+NOISE = 1e-6
+"""Tangents that are shorter never count: all parameters are zero up to noise."""
+
+EDGE = 1e-3
+"""Where slopes of two units may differ although they are alike: at points whose distance from the edges of both, where
+their pre-activations vanish, is at most so much (as the sine of an angle at the origin of what the layer reads). ReLU
+minimisers often have points on the edges of their units, and then rounding decides about the slope."""
 
 MOST_NUMBERS = 5_000_000
 """Tangents of symmetries are written down up to so many numbers (40 MB, a few seconds)."""
@@ -66,7 +74,9 @@ class Alike:
     units: tuple[int, ...]
 
 
-def symmetry_directions(moment: Moment, place: int, tolerance: float = TOLERANCE) -> Tensor | None:
+def symmetry_directions(
+    moment: Moment, place: int, *, tolerance: float = TOLERANCE, edge: float = EDGE
+) -> Tensor | None:
     """An orthonormal basis of the symmetry directions of one replica's training loss, ``[k, stride]``, float64.
 
     Args:
@@ -74,6 +84,7 @@ def symmetry_directions(moment: Moment, place: int, tolerance: float = TOLERANCE
         place: Which of them.
         tolerance: Tangents are measured for generators of unit size; directions in which they are shorter than this
             share of the norm of the parameters are left out, for they move only units that are zero up to noise.
+        edge: Slopes of two units may differ at points that are so near to the edges of both, see ``EDGE``.
 
     Returns:
         Rows of unit length, ``k = 0`` if there are no symmetries; None if there are too many to be written down.
@@ -82,8 +93,8 @@ def symmetry_directions(moment: Moment, place: int, tolerance: float = TOLERANCE
 
     layout, penalty = moment.layout, moment.ensemble.l2_penalty
     row = moment.theta[place].detach().double()
-    net = _Net(layout, matrices_of(layout, row), sampling_points(moment, place))
-    least = tolerance * float(row.square().sum().sqrt())
+    net = _Net(layout, matrices_of(layout, row), sampling_points(moment, place), edge)
+    least = max(tolerance * float(row.square().sum().sqrt()), NOISE)
     penalised = penalty is not None and bool(penalty[place] > 0)
     wanted = net.rotations(least) if penalised else itertools.chain(net.maps(), net.shifts(), net.idle())
     most = MOST_NUMBERS // layout.stride
@@ -104,24 +115,38 @@ class _Net:
         layout: Shape of the network.
         matrices: Of each layer ``[n_out, n_in + 1]``, biases last.
         points: Sampling points ``[dim, m]``.
+        edge: See ``EDGE``.
     """
 
-    def __init__(self, layout: Layout, matrices: Sequence[Tensor], points: Tensor) -> None:
+    def __init__(self, layout: Layout, matrices: Sequence[Tensor], points: Tensor, edge: float) -> None:
         self.layout, self.matrices = layout, matrices
-        self.units = hidden_units(layout, matrices, points)
-        self.slopes: list[list[Tensor | None]] = _slopes(layout, self.units)
+        self.layers = hidden_layers(layout, matrices, points)
+        self.slopes = [_slopes(layout, layer) for layer in self.layers]
+        self.near = [
+            _near(layer, matrix, edge) for layer, matrix in zip(self.layers, matrices[: layout.depth], strict=True)
+        ]
 
     def alike(self) -> Iterator[Alike]:
-        """Units that are locally linear alike: slopes are compared at all points, exactly. Dead ones are left out."""
+        """Units that are locally linear alike, by comparison with the first of each class. Dead ones are left out."""
         every = tuple(range(self.layout.depth))
         for layers in [every] if self.layout.residual else [(layer,) for layer in every]:
-            classes: dict[tuple[bytes, ...], list[int]] = {}
+            classes: list[list[int]] = []
             for unit in range(self.layout.width):
                 known = [slope for layer in layers if (slope := self.slopes[layer][unit]) is not None]
                 if len(known) == len(layers) and any(bool(slope.any()) for slope in known):
-                    key = tuple(slope.cpu().numpy().tobytes() for slope in known)
-                    classes.setdefault(key, []).append(unit)
-            yield from (Alike(layers, tuple(units)) for units in classes.values())
+                    same = next((one for one in classes if self._match(layers, one[0], unit)), None)
+                    (classes.append([unit]) if same is None else same.append(unit))
+            yield from (Alike(layers, tuple(units)) for units in classes)
+
+    def _match(self, layers: Sequence[int], first: int, second: int) -> bool:
+        """Whether the slopes of two units are the same, but perhaps at points on the edges of both."""
+        for layer in layers:
+            a, b, near = self.slopes[layer][first], self.slopes[layer][second], self.near[layer]
+            assert a is not None
+            assert b is not None
+            if not bool(((a == b) | (near[first] & near[second])).all()):
+                return False
+        return True
 
     def rotations(self, least: float) -> Iterator[Tensor]:
         """Tangents of the rotations of units that are alike, ``[stride]`` each.
@@ -166,11 +191,11 @@ class _Net:
 
     def idle(self) -> Iterator[Tensor]:
         """Unit vectors of the parameters that no output depends on: before units that are dead, behind silent ones."""
-        for layer, (given, handed_on) in enumerate(self.units):
+        for layer, seen in enumerate(self.layers):
             # At a break-point a unit is dead to one side only.
-            inside = (given != 0).all(1)
-            dead = ((self.layout.activation.derivative(given) == 0).all(1) & inside).nonzero().flatten().tolist()
-            silent = ((handed_on == 0).all(1) & inside).nonzero().flatten().tolist()
+            inside = (seen.given != 0).all(1)
+            dead = ((self.layout.activation.derivative(seen.given) == 0).all(1) & inside).nonzero().flatten().tolist()
+            silent = ((seen.handed_on == 0).all(1) & inside).nonzero().flatten().tolist()
             before, behind = self.matrices[layer].shape[1], self.matrices[layer + 1].shape[0]
             places = [(layer, unit, column) for unit in dead for column in range(before)]
             for number, row, column in places + [(layer + 1, row, unit) for unit in silent for row in range(behind)]:
@@ -188,15 +213,23 @@ class _Net:
         return tangent
 
 
-def _slopes(layout: Layout, units: Sequence[tuple[Tensor, Tensor]]) -> list[list[Tensor | None]]:
-    """Of every unit of each hidden layer its slopes ``[m]`` if it is locally linear, else None."""
+def _slopes(layout: Layout, layer: HiddenLayer) -> list[Tensor | None]:
+    """Of every unit of a hidden layer its slopes ``[m]`` if it is locally linear, else None."""
     kinds = {kind.name: kind for kind in layout.activation.parts or (layout.activation,)}
     straight = [kinds[name].piecewise_linear for name in layout.activation.units(layout.width)]
-    found: list[list[Tensor | None]] = []
-    for given, _ in units:
-        # Adding zero turns -0.0, which has other bytes, into 0.0.
-        values, slopes = layout.activation(given), layout.activation.derivative(given) + 0.0
-        # On a piece that passes through the origin, up to rounding.
-        linear = ((values - slopes * given).abs() <= 1e-14 * given.abs()).all(1).tolist()
-        found.append([slope if all(good) else None for slope, *good in zip(slopes, linear, straight, strict=True)])
-    return found
+    values, slopes = layout.activation(layer.given), layout.activation.derivative(layer.given)
+    # On a piece that passes through the origin, up to rounding.
+    linear = ((values - slopes * layer.given).abs() <= 1e-14 * layer.given.abs()).all(1).tolist()
+    return [slope if all(good) else None for slope, *good in zip(slopes, linear, straight, strict=True)]
+
+
+def _near(layer: HiddenLayer, matrix: Tensor, edge: float) -> Tensor:
+    """Which points are how near to the edge of each unit, ``[width, m]``; none to that of a unit without weights."""
+    sizes = _norms(matrix, 1)[:, None] * _norms(layer.inputs, 0)
+    near: Tensor = (layer.given.abs() <= edge * sizes) & (sizes > 0)
+    return near
+
+
+def _norms(matrix: Tensor, axis: int) -> Tensor:
+    """Euclidean norms along an axis."""
+    return matrix.square().sum(axis).sqrt()
