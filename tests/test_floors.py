@@ -44,6 +44,7 @@ FLOORS = [
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 
 TORCH_FREE = [
+    "measurements",
     "boundary",
     "transitions",
     "regularity",
