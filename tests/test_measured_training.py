@@ -1,10 +1,12 @@
 """Measurements during training: they change nothing, keep to their schedules, and survive a kill."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 import approxrates as ar
-from approxrates.measurements import MEASUREMENTS, get_measurements
+from approxrates.measurements import MEASUREMENTS, Measurement, get_measurements
 from approxrates.training import fit_members
 from approxrates.training.checkpoint import Checkpoint
 from tests.passes import BACKENDS, needs_numba
@@ -308,6 +310,27 @@ def test_adam_hovers_where_its_preconditioned_sharpness_makes_it_unstable():
 def test_what_cannot_be_measured_is_refused_before_the_training(measure, error, message):
     with pytest.raises(error, match=message):
         train([ar.Adam(steps=10**9)], measure)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstWeight(Measurement):
+    """The first parameter, to a power."""
+
+    name = "first_weight"
+
+    power: int = 1
+
+    def measure(self, moment):
+        return {self.name: moment.theta[:, 0].double().numpy() ** self.power}
+
+
+def test_a_measurement_of_ones_own_is_handed_over_as_an_object():
+    fit = train(PLANS["adam"], [FirstWeight(schedule="ends", power=2), "loss"])
+    for network, start, series, final in zip(fit.networks, fit.starts, fit.measured, fit.final, strict=True):
+        assert series["first_weight"][0].tolist() == [0.0, start.layers[0].weight[0, 0] ** 2]
+        assert final["first_weight"] == network.layers[0].weight[0, 0] ** 2
+    with pytest.raises(ValueError, match="a measurement must be one of barrier"):
+        train(PLANS["adam"], ["first_weight"])
 
 
 def test_measurements_may_be_objects():
