@@ -64,7 +64,7 @@ def plot_measurement(
     look = looks((name, is_baseline(f)) for name, f in zip(names, families, strict=True))
     called = {id(f): (name, look[name]) for name, f in zip(names, families, strict=True)}
     with styled():
-        pairs: list[tuple[Axes | None, Axes]] = [(None, ax)] if ax is not None else _panels(len(groups))
+        pairs: list[tuple[Axes | None, Axes]] = [(None, ax)] if ax is not None else _panels(len(groups), len(look))
         for group, (upper, lower) in zip(groups, pairs, strict=True):
             if upper is not None:
                 upper.set_title(target_name(group[0]))
@@ -98,14 +98,15 @@ def _quartiles(values: F64) -> F64:
     return found
 
 
-def _panels(count: int) -> list[tuple[Axes | None, Axes]]:
-    """Pairs of Axes, the error above the measurement."""
+def _panels(count: int, names: int) -> list[tuple[Axes | None, Axes]]:
+    """Pairs of Axes, the error above the measurement, with room for so many names beneath."""
     columns = min(COLUMNS, count)
     rows = -(-count // columns)
-    width, height = (4.8 if columns == 1 else 0.5 + 2.9 * columns), 0.8 + 3.7 * rows
+    beneath = 0.5 + 0.17 * -(-names // (2 if columns == 1 else 3))
+    width, height = (4.8 if columns == 1 else 0.5 + 2.9 * columns), beneath + 3.7 * rows
     figure = new_figure(width, height)
     grid = figure.add_gridspec(
-        rows, columns, left=0.68 / width, right=1 - 0.12 / width, top=1 - 0.3 / height, bottom=0.8 / height,
+        rows, columns, left=0.68 / width, right=1 - 0.12 / width, top=1 - 0.3 / height, bottom=beneath / height,
         wspace=0.3, hspace=0.3,
     )  # fmt: skip
     pairs: list[tuple[Axes | None, Axes]] = []
@@ -170,6 +171,6 @@ def _finish(pairs: list[tuple[Axes | None, Axes]], look: dict[str, Look]) -> Non
             handles=handles, loc="lower left", ncols=n, fontsize=7, borderaxespad=0.3, columnspacing=1.4,
             labelspacing=0.25,
         )  # fmt: skip
-        if legend.get_window_extent().width <= 0.97 * figure.bbox.width or n == 1:
+        if legend.get_window_extent().width <= 0.93 * figure.bbox.width or n == 1:
             return
         legend.remove()
