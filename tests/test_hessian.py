@@ -165,7 +165,6 @@ def everything(hessian, along):
 @pytest.mark.parametrize("name", ["relu", "tanh", "tanh+sin", "cubic_bspline"])
 def test_a_replica_does_not_depend_on_its_companions_bit_for_bit(name, dtype, alone, monkeypatch):
     monkeypatch.setattr(r_operator, "ALONE", 1 if alone else 1 << 40)
-    monkeypatch.setattr(module, "ALONE", 1 if alone else 1 << 40)
     layout = layout_of(name, dim=2, width=5, depth=3, injection=True, residual=True)
     ensemble = ensemble_of(layout, 33, m=96, dtype=DTYPES[dtype], n_targets=3)
     rows = rows_of(layout, 33, scale=0.4, dtype=DTYPES[dtype])
@@ -259,3 +258,22 @@ def test_what_does_not_fit_is_refused():
         Hessian(ensemble.problem, rows[:2])
     with pytest.raises(ValueError, match="one number for each replica, 3"):
         Hessian(ensemble.problem, rows, l2_penalty=[0.1])
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["together", "alone"])
+def test_subsets_take_the_passes_that_are_known_and_give_the_same_bits(alone, monkeypatch):
+    monkeypatch.setattr(r_operator, "ALONE", 1 if alone else 1 << 40)
+    monkeypatch.setattr(module, "_CACHE_BYTES", 1)  # groups of four
+    layout = layout_of("tanh", injection=True)
+    ensemble, rows, along = ensemble_of(layout, 11), rows_of(layout, 11), rows_of(layout, 11, seed=1, scale=1.0)
+    hessian = Hessian(ensemble.problem, rows, l2_penalty=torch.arange(11.0))
+    whole, gradient = hessian.products(along), hessian.gradient
+    monkeypatch.setattr(r_operator.FrozenPasses, "_at", None)  # nothing is computed again
+    for some in ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], [0, 1, 2, 4, 6, 8, 9, 10], [2, 4, 9], [9, 2], [2], [10, 0, 5]):
+        places = torch.tensor(some)
+        assert torch.equal(hessian.product(along[places], places), whole[places])
+        few = hessian.subset(places)
+        assert torch.equal(few.products(along[places]), whole[places])
+        assert torch.equal(few.gradient, gradient[places])
+    again = few.subset(torch.tensor([2, 0]))
+    assert torch.equal(again.products(along[[5, 10]]), whole[[5, 10]])

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from approxrates.backends.base import Problem
 from approxrates.backends.layout import Layout
-from approxrates.backends.r_operator import ALONE, FrozenPasses, Space
+from approxrates.backends.r_operator import FrozenPasses, Space, alone
 
 _CACHE_BYTES = 4_000_000
 """What smaller replicas that are computed together, or directions of one, may take."""
@@ -86,12 +86,37 @@ class Hessian:
         """The same for some of the replicas only; ``rows`` are indices."""
         penalty = None if self.l2_penalty is None else self.l2_penalty[rows]
         problem = dataclasses.replace(self.problem, targets=self.problem.targets[rows])
-        return Hessian(problem, self.theta[rows], self.set_index, penalty)
+        other = Hessian(problem, self.theta[rows], self.set_index, penalty)
+        known = [passes for passes in self._kept or [] if passes is not None]
+        if known and len(known) == len(self._groups):
+            self._hand_on(known, rows.tolist(), other)
+        return other
+
+    def _hand_on(self, kept: list[FrozenPasses], rows: list[int], other: Hessian) -> None:
+        """Give passes to a subset: groups stay together; those that shrank are joined while they fit."""
+        home = [(group, i) for group, part in enumerate(self._groups) for i in range(part.stop - part.start)]
+        most = _most_together(self.problem, self.theta.element_size())
+        groups: list[list[tuple[int, list[int]]]] = []
+        for group, run in itertools.groupby((home[row] for row in rows), key=lambda place: place[0]):
+            places = [place for _, place in run]
+            taken = sum(len(part) for _, part in groups[-1]) if groups else most
+            if taken + len(places) > most:
+                groups.append([])
+            groups[-1].append((group, places))
+        begin = 0
+        other._groups, other._kept, other._spaces = [], [], self._spaces
+        for parts in groups:
+            size = sum(len(places) for _, places in parts)
+            other._groups.append(slice(begin, begin + size))
+            if size == 1 and most > 1:
+                parts = [(parts[0][0], parts[0][1] * 2)]
+            other._kept.append(FrozenPasses.gathered([(kept[group], places) for group, places in parts]))
+            begin += size
 
     def product(self, directions: Tensor, rows: Tensor) -> Tensor:
         """Hessians of the replicas ``rows`` times one direction for each, ``[n, stride]``: what eigenvalues ask for.
 
-        The subset is kept until another one is asked for.
+        The subset is kept, and a smaller one is taken from it.
 
         Args:
             directions: ``[n, stride]``.
@@ -100,9 +125,13 @@ class Hessian:
         asked = tuple(rows.tolist())
         if asked == tuple(range(len(self))):
             return self.products(directions)
-        if self._asked is None or self._asked[0] != asked:
-            self._asked = asked, self.subset(rows)
-        return self._asked[1].products(directions)
+        known, some = self._asked or ((), self)
+        if known != asked:
+            place = {row: i for i, row in enumerate(known)}
+            inside = all(row in place for row in asked)
+            some = some.subset(torch.tensor([place[row] for row in asked])) if inside else self.subset(rows)
+            self._asked = asked, some
+        return some.products(directions)
 
     def products(self, directions: Tensor) -> Tensor:
         """Hessians times one direction for each replica.
@@ -156,7 +185,7 @@ class Hessian:
         for rows, passes in self._passes():
             n = rows.stop - rows.start
             gradient[rows, : self.n_params] = passes.gradient()[:n]
-            losses.append(passes.loss[:n])
+            losses.append(passes.frozen.loss[:n])
         value, plain = torch.cat(losses), self.theta[:, : self.n_params]
         if self.l2_penalty is not None:
             gradient[:, : self.n_params] += 2.0 * self.l2_penalty[:, None] * plain
@@ -186,12 +215,15 @@ def _bytes_each(problem: Problem, size: int) -> int:
     return (rows + 3 * layout.n_outputs) * problem.n_points * size
 
 
+def _most_together(problem: Problem, size: int) -> int:
+    """Replicas of a group at most."""
+    return 1 if alone(problem) else max(4, _CACHE_BYTES // _bytes_each(problem, size))
+
+
 def _groups(problem: Problem, size: int) -> list[slice]:
     """Replicas cut into groups; how a replica is computed depends on its own size only."""
     n = len(problem.targets)
-    most = max(4, _CACHE_BYTES // _bytes_each(problem, size))
-    if problem.layout.n_params * problem.n_points >= ALONE:
-        most = 1
+    most = _most_together(problem, size)
     n_groups = -(-n // most)
     cuts = [round(i * n / n_groups) for i in range(n_groups + 1)] if n_groups else [0]
     return [slice(a, b) for a, b in itertools.pairwise(cuts)]

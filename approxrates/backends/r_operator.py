@@ -12,6 +12,7 @@ Reference:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +23,16 @@ from approxrates.backends.layout import Layout
 
 ALONE = 1 << 18
 """Parameters times points from which a replica is computed by itself: calls cost little beside the products."""
+
+
+def alone(problem: Problem) -> bool:
+    """Whether every replica is computed by itself."""
+    return problem.layout.n_params * problem.n_points >= ALONE
+
+
+def _matrices(rows: Tensor, layout: Layout) -> list[Tensor]:
+    """The layers' matrices ``[n, n_out, n_columns]`` in rows ``[n, stride]``."""
+    return [rows[:, o : o + r * c].view(-1, r, c) for o, r, c in layout.blocks]
 
 
 class Space:
@@ -51,7 +62,8 @@ class _Frozen:
     """Forward and backward pass at the parameters, of ``n`` replicas: all that products need.
 
     Attributes:
-        weights: Of each layer ``[n, n_out, n_columns]``.
+        theta: Parameter rows ``[n, stride]``.
+        loss: ``[n]``.
         inputs: Of each layer ``[n, n_columns, m]``.
         slopes: Of each hidden layer, the activation's derivative ``[n, width, m]``.
         bends: Of each hidden layer, its second derivative times the loss's derivative by the activation; none for
@@ -62,7 +74,8 @@ class _Frozen:
         weights_of_points: ``[n, 1, m]``.
     """
 
-    weights: list[Tensor]
+    theta: Tensor
+    loss: Tensor
     inputs: list[Tensor]
     slopes: list[Tensor]
     bends: list[Tensor]
@@ -71,21 +84,20 @@ class _Frozen:
     target: Tensor
     weights_of_points: Tensor
 
-    def repeated(self, i: int, q: int) -> _Frozen:
-        """Views of one replica's, ``q`` times."""
-        parts: dict[str, Any] = {}
+    def each(self, change: Callable[[list[Tensor]], Tensor], others: Sequence[_Frozen] = ()) -> _Frozen:
+        """Every tensor changed, given with those of the same name of others."""
+        made: dict[str, Any] = {}
         for field in dataclasses.fields(self):
-            held = getattr(self, field.name)
-            many = isinstance(held, list)
-            views = [part[i : i + 1].expand(q, -1, -1) for part in (held if many else [held])]
-            parts[field.name] = views if many else views[0]
-        return _Frozen(**parts)
+            held = [getattr(one, field.name) for one in (self, *others)]
+            if isinstance(held[0], list):
+                made[field.name] = [change(list(parts)) for parts in zip(*held, strict=True)]
+            else:
+                made[field.name] = change(held)
+        return _Frozen(**made)
 
 
 class FrozenPasses:
     """Products with the Hessians of a group of replicas."""
-
-    loss: Tensor
 
     def __init__(self, problem: Problem, theta: Tensor, rows: slice, set_index: int) -> None:
         self.layout, self.objective = problem.layout, problem.objective
@@ -95,26 +107,44 @@ class FrozenPasses:
         """Take up passes, and lay out the views that every product reads."""
         self.frozen, width = frozen, self.layout.width
         self.n = len(frozen.output)
+        weights = _matrices(frozen.theta, self.layout)
         self.inputs_transposed = [part.transpose(1, 2) for part in frozen.inputs]
         # The units of the layer before: not the bias, nor injected inputs.
-        self.from_units = [part[:, :, :width] for part in frozen.weights]
+        self.from_units = [part[:, :, :width] for part in weights]
         self.to_units = [part.transpose(1, 2) for part in self.from_units]
 
-    def repeated(self, i: int, q: int) -> FrozenPasses:
-        """The same for ``q`` directions of one replica."""
+    def _with(self, frozen: _Frozen) -> FrozenPasses:
+        """The same of other replicas."""
         other = object.__new__(FrozenPasses)
         other.layout, other.objective = self.layout, self.objective
-        other._adopt(self.frozen.repeated(i, q))
+        other._adopt(frozen)
         return other
+
+    def repeated(self, i: int, q: int) -> FrozenPasses:
+        """The same for ``q`` directions of one replica: views of its passes."""
+        return self._with(self.frozen.each(lambda held: held[0][i : i + 1].expand(q, *held[0].shape[1:])))
+
+    @staticmethod
+    def gathered(sources: Sequence[tuple[FrozenPasses, list[int]]]) -> FrozenPasses:
+        """Passes of replicas out of several groups: of each group those at the given places."""
+        first, places = sources[0]
+        if len(sources) == 1 and places == list(range(first.n)):
+            return first
+        return first._with(
+            first.frozen.each(
+                lambda held: torch.cat([part[at] for part, (_, at) in zip(held, sources, strict=True)]),
+                [source.frozen for source, _ in sources[1:]],
+            )
+        )
 
     def _at(self, problem: Problem, theta: Tensor, rows: slice, set_index: int) -> _Frozen:
         """Forward and backward pass."""
         layout, act, dtype = self.layout, self.layout.activation, theta.dtype
         targets = problem.targets[rows]
-        if len(targets) == 1 and layout.n_params * problem.n_points < ALONE:
+        if len(targets) == 1 and not alone(problem):
             theta, targets = theta.expand(2, -1), targets.expand(2)
         theta = theta.contiguous()
-        weights = [theta[:, o : o + r * c].view(-1, r, c) for o, r, c in layout.blocks]
+        weights = _matrices(theta, layout)
         points, target, share = (
             part[targets, set_index % problem.n_sets].to(dtype)
             for part in (problem.points, problem.values, problem.weights)
@@ -128,10 +158,10 @@ class FrozenPasses:
             inputs.append(torch.cat([above, *tail, *ones], 1))
         output = torch.bmm(weights[-1], inputs[-1])
         delta = torch.empty_like(output)
-        self.loss = self.objective.value_and_gradient(output.clone(), target, share, delta)
+        loss = self.objective.value_and_gradient(output.clone(), target, share, delta)
         slopes = [act.derivative(z) for z in before]
         bends, deltas = self._backward(weights, before, slopes, delta)
-        return _Frozen(weights, inputs, slopes, bends, deltas, output, target, share)
+        return _Frozen(theta, loss, inputs, slopes, bends, deltas, output, target, share)
 
     def _backward(
         self, weights: list[Tensor], before: list[Tensor], slopes: list[Tensor], delta: Tensor
@@ -160,7 +190,7 @@ class FrozenPasses:
             directions: ``[n, stride]``.
             space: Buffers.
         """
-        along = [directions[:, o : o + r * c].view(-1, r, c) for o, r, c in self.layout.blocks]
+        along = _matrices(directions, self.layout)
         self._forward(along, space)
         frozen = self.frozen
         change = self.objective.gradient_derivative(
