@@ -320,8 +320,7 @@ def arpack(hessian, which):
     return scipy.sparse.linalg.eigsh(linear, k=1, which=which, tol=1e-12, v0=v0, return_eigenvectors=False)[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["relu", "tanh"])
+@pytest.mark.parametrize("name", ["relu", pytest.param("tanh", marks=pytest.mark.slow)])
 def test_the_top_of_a_hessian_of_300_000_parameters_agrees_with_arpack(name):
     hessian = hessian_of(name, m=256, dim=784, width=240, depth=3, n_outputs=10)
     assert 300_000 < hessian.n_params < 320_000
