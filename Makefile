@@ -18,18 +18,20 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# An environment of its own, with the peers that the benchmarks compare with; needs about 2 GB. pykan is installed without
-# its requirements, which would bring another torch.
+# An environment of its own, with the peers that the benchmarks compare with; needs about 2 GB. pykan, PyHessian
+# and curvlinops are installed without their requirements, which would bring another torch.
 benchmark-env: $(PEERS)/.installed
 
 $(PEERS)/.installed: tests/benchmarks/requirements.txt pyproject.toml
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	echo '*' > $(PEERS)/.gitignore
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r tests/benchmarks/requirements.txt -e .
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps pykan==0.2.8
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps pykan==0.2.8 \
+		PyHessian==0.1 curvlinops-for-pytorch==3.0.1 backpack-for-pytorch==1.7.1 linear_operator==0.6.1 unfoldNd==0.2.3 einconv==0.1.0
 	touch $@
 
-# All comparisons on one core, about ten minutes; writes results/benchmarks. PARTS="throughput peers toys micro" takes some.
+# All comparisons on one core, about a quarter of an hour; writes results/benchmarks. PARTS="throughput peers toys sharpness
+# micro" takes some.
 benchmarks: benchmark-env
 	$(THREADS) $(PEERS)/bin/python tests/benchmarks/run.py $(PARTS)
 

@@ -15,8 +15,8 @@ import pandas as pd
 from clock import CPU, one_core
 
 RESULTS = Path(__file__).parents[2] / "results" / "benchmarks"
-PARTS = ("throughput", "peers", "toys", "micro")
-PACKAGES = ("torch", "numpy", "scipy", "numba", "jax", "jaxlib", "pykan")
+PARTS = ("throughput", "peers", "toys", "sharpness", "micro")
+PACKAGES = ("torch", "numpy", "scipy", "numba", "jax", "jaxlib", "pykan", "curvlinops-for-pytorch", "PyHessian")
 
 
 def frame(rows):
@@ -73,6 +73,7 @@ def main():
     one_core()
     import page
     import peers
+    import sharpness
     import throughput
     import toys
 
@@ -88,6 +89,8 @@ def main():
             save(pd.DataFrame(curves, columns=["optimiser", "seed", "cpu_seconds", "rmse"]), folder / "curves.csv")
         elif part == "toys":
             save(frame(toys.table(budget)), folder / "toys.csv")
+        elif part == "sharpness":
+            save(frame(sharpness.table(max(1, round(3 * budget)))), folder / "sharpness.csv")
         elif part == "micro":
             save(micro(0.1 * budget), folder / "micro.csv")
         else:
