@@ -23,7 +23,14 @@ from approxrates.plots.phase_diagram import is_easy, plot_phase_diagram
 from approxrates.plots.precision import plot_precision, precision_families
 from approxrates.plots.rate_against import plot_rates_against
 from approxrates.plots.rate_curves import plot_rates
+from approxrates.plots.regimes import plot_edge, plot_regimes
 from approxrates.plots.saving import drawn_numbers, save_figure
+from approxrates.plots.sharpness import (
+    plot_critical_constants,
+    plot_seed_fractions,
+    plot_uv_map,
+    plot_uv_model,
+)
 from approxrates.plots.smoothness import plot_structure_function
 from approxrates.plots.tables import HEADINGS, rates_cells, rates_table_latex, rates_table_markdown
 from approxrates.plots.target_curves import plot_targets
@@ -41,6 +48,8 @@ __all__ = [
     "is_easy",
     "plot_channel_layout",
     "plot_comparison",
+    "plot_critical_constants",
+    "plot_edge",
     "plot_error_map",
     "plot_error_split",
     "plot_gaps",
@@ -50,10 +59,14 @@ __all__ = [
     "plot_precision",
     "plot_rates",
     "plot_rates_against",
+    "plot_regimes",
     "plot_sandwich",
+    "plot_seed_fractions",
     "plot_structure_function",
     "plot_targets",
     "plot_training_curves",
+    "plot_uv_map",
+    "plot_uv_model",
     "precision_families",
     "rates_cells",
     "rates_table_latex",
