@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from approxrates import activations
-from approxrates.backends import Layout, r_operator
+from approxrates.backends import Ensemble, Layout, r_operator
 from approxrates.backends import hessian as module
 from approxrates.backends.hessian import Hessian
 from approxrates.objectives import BinaryLogistic, HalfSquare, LpPower, MeanSquare, SoftmaxCrossEntropy
@@ -152,6 +152,21 @@ def test_value_and_gradient_are_those_of_the_ensemble(kind):
     assert torch.allclose(full.value, loss + penalty * rows.square().sum(1), rtol=1e-12)
     assert relative(full.gradient, gradient + 2 * penalty[:, None] * rows) < 1e-12
     assert not full.gradient[:, layout.n_params :].any()
+
+
+def test_ensembles_give_the_hessian_of_their_loss_with_its_penalty():
+    layout = layout_of("tanh")
+    ensemble, rows, along = ensemble_of(layout, 3), rows_of(layout, 3), rows_of(layout, 3, seed=1, scale=1.0)
+    penalised = Ensemble(
+        layout, ensemble.objective, ensemble.problem.points, ensemble.problem.values, ensemble.problem.weights,
+        ensemble.problem.targets.tolist(), l2_penalty=PENALTY,
+    )  # fmt: skip
+    for set_index in (0, -1):
+        found = penalised.hessian(rows, set_index)
+        assert torch.equal(found.products(along), Hessian(ensemble.problem, rows, set_index, PENALTY).products(along))
+        assert relative(found.gradient, gradients(penalised, rows, set_index)[1]) < 1e-12
+    plain = penalised.unpenalised().hessian(rows)
+    assert torch.equal(plain.products(along), Hessian(ensemble.problem, rows).products(along))
 
 
 def everything(hessian, along):

@@ -184,7 +184,7 @@ class Krylov:
                 # Memory as needed: most searches are short.
                 self.matrix = np.pad(self.matrix, (0, min(self.size, self.room + 1 - self.size)))
             self.matrix[self.size, self.size - 1] = self.matrix[self.size - 1, self.size] = norm
-        self.rows[self.first + self.size] = vector / norm
+        torch.div(vector, norm, out=self.rows[self.first + self.size])
         self.size += 1
 
     def _known(
