@@ -36,8 +36,9 @@ F64 = NDArray[np.float64]
 def covariance_spectrum(inputs: ArrayLike) -> F64:
     """Eigenvalues of the covariance of points ``(n, dim)``, over n, descending, shape ``(min(n, dim),)``."""
     points = np.asarray(inputs, dtype=np.float64)
-    spread = np.linalg.svd(points - points.mean(0), compute_uv=False)
-    return np.asarray(spread**2 / len(points))
+    centred = points - points.mean(0)
+    gram = centred @ centred.T if len(points) < points.shape[1] else centred.T @ centred
+    return np.asarray(np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0) / len(points))
 
 
 def critical_weights(eigenvalues: ArrayLike, *, noise_variance: float = 1.0, least_rate: float = 0.0) -> F64:

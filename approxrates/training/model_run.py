@@ -114,7 +114,7 @@ class ModelRun:
             progress: Callback, or None.
             path: Where the state is kept, or None.
         """
-        began, checkpoint = time.perf_counter(), Checkpoint(path, self.identity())
+        began, checkpoint = time.perf_counter(), Checkpoint(path, self.identity() if path else "")
         saved = checkpoint.read() or {}
         clock = float(saved.get("seconds", 0.0)) - began
         people = Population(self.layout.pack(self.begun).to(self.device), self.replicas)
