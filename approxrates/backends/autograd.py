@@ -2,8 +2,9 @@
 
 The face is that of :class:`approxrates.backends.Ensemble` as far as stages and measurements go that know nothing of
 networks. Replicas are computed one after the other, each from a row of its own that begins at a multiple of 128 bytes:
-so no result can depend on companions. Mapping the loss over the replicas (``torch.func.vmap``) does not keep that on all
-shapes, since products of shared data with the weights of several replicas become one larger product, and gains little.
+so no result can depend on companions. Mapping the loss over the replicas (``torch.func.vmap``) does not keep that on
+all shapes, since products of shared data with the weights of several replicas become one larger product, and it gains
+little.
 """
 
 from __future__ import annotations
