@@ -135,3 +135,15 @@ def test_a_killed_batch_goes_on_from_its_checkpoint_with_the_same_rows(tmp_path,
     for run in runs:
         ours, theirs = ({k: v for k, v in rows[run["id"]]["metrics"].items() if k != "seconds"} for rows in told)
         assert ours == theirs
+
+
+def test_trained_and_constructed_families_are_still_compared(tmp_path):
+    """Constructed networks have no penalty: that must not keep them apart from trained ones that have none."""
+    made = study(
+        architectures=ar.FixedDepth(dim=1, width=ar.axis(4, 8, 16, 32), depth=1),
+        constructions=ar.Construction("interpolation", n_params=ar.axis(11, 23, 47, 95)),
+        targets=[ar.load_target("faber_tree", smoothness=0.5, dim=1, seed=seed) for seed in range(3)],
+        l2_penalty=ar.axis(0.0, 0.1),
+    )
+    table = made.run(tmp_path, progress=False).compare("method")
+    assert len(table) == 2

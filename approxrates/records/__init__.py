@@ -240,6 +240,7 @@ _TRAINED_ONLY = (
     "dtype",
     "n_points",
     "seed",
+    "l2_penalty",
     "width",
     "depth",
 )

@@ -305,7 +305,7 @@ def _comparison_lines(group: Sequence[FamilyCurve], contrasts: pd.DataFrame) -> 
     extra = [
         c
         for c in (rows[0] if rows else {})
-        if c in {"start", "architecture", "width", "depth", "plan", "dtype", "n_points"}
+        if c in {"start", "architecture", "width", "depth", "plan", "dtype", "n_points", "l2_penalty"}
     ]
     for row in rows:
         settings.setdefault(", ".join(readable(row[c]) for c in extra if row[c] not in (None, "")), []).append(row)
