@@ -101,7 +101,7 @@ class Ersoy2025Vae(Probe):
         if not lines:
             errors: Any = frame.loc[frame["status"] != "ok", "error"].dropna() if len(frame) else []
             lines.append(f"No sweep of the autoencoder was done. {next(iter(errors), '')}".strip())
-        return lines + _detector_findings(reading.rows_of(frame, "linear", level=2))
+        return lines
 
 
 def _slowest(settings: VaeSettings, frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -157,9 +157,20 @@ def _last_transition(grids: Sequence[Sequence[Mapping[str, Any]]]) -> list[Quant
             DERIVED, float(np.median(lost)), min(lost), max(lost),
             max(abs(one / bare - 1.0) for one in lost) <= 0.01,
         ),
+        _curvature_quantity(grids[2], bare),
         _order_quantity([one.verdict for one in orders], [one.surviving for one in orders]),
         _hysteresis_quantity([one.hysteresis.value / (16 * step) for one in orders]),
     ]  # fmt: skip
+
+
+def _curvature_quantity(rows: Sequence[Mapping[str, Any]], bare: float) -> Quantity:
+    """Change point of the scalar curvature on the finest grid, against the transition itself."""
+    place = reading.curvature_change(rows)
+    near = abs(np.log(place.value / bare)) <= 2 * reading.step_of(rows[0])
+    return _quantity(
+        "linear: change point of the scalar curvature", f"{bare:.4g}, the transition", PAPER, place.value, place.low,
+        place.high, near,
+    )  # fmt: skip
 
 
 def _of(rows: Sequence[Mapping[str, Any]], seed: int) -> Mapping[str, Any]:
@@ -250,18 +261,3 @@ def _place(place: Located) -> str:
 def _range(values: Sequence[int]) -> str:
     """One number, or the range of several."""
     return str(values[0]) if len(set(values)) == 1 else f"{min(values)} to {max(values)}"
-
-
-def _detector_findings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Where the scalar curvature of the linear autoencoder changes, against where its last unit dies."""
-    if not rows:
-        return []
-    places, reference = [reading.curvature_change(row) for row in rows], reading.collapse(rows, "up")
-    found = [place for place in places if place.found]
-    told = f"of {len(rows)} seeds {len(found)} show a change point"
-    if found:
-        told += f", at {np.median([place.value for place in found]):.4g}"
-    return [
-        f"Linear autoencoder: the scalar curvature about the last transition ({reference.value:.4g}): {told}. "
-        f"Whether change points of the curvature are transitions is the claim of {PAPER}."
-    ]

@@ -14,7 +14,6 @@ from approxrates.transitions import (
     OrderVerdict,
     combined,
     decide_order,
-    largest_step,
     refined,
     two_lines,
     vanishing,
@@ -133,12 +132,7 @@ def stability_loss(row: Row) -> float:
     return float(x[i] - y[i] * (x[j] - x[i]) / (y[j] - y[i]))
 
 
-def curvature_change(row: Row) -> Located:
-    """Change point of the scalar curvature in a window: of the slope of its logarithm; as weight."""
-    place = two_lines(logs(row), np.log(np.abs(series(row, "up", "scalar_curvature"))))
-    return as_weight(place)
-
-
-def largest_drop(rows: Sequence[Row], direction: str) -> Located:
-    """Where the total rate changes most over a step, over all seeds; as weight."""
-    return as_weight(combined([largest_step(logs(row), series(row, direction, "rate")) for row in rows]))
+def curvature_change(rows: Sequence[Row]) -> Located:
+    """Change point of the scalar curvature in a window, over all seeds: of the slope of its logarithm; as weight."""
+    places = [two_lines(logs(row), np.log(np.abs(series(row, "up", "scalar_curvature")))) for row in rows]
+    return as_weight(combined(places))
