@@ -26,7 +26,7 @@ PLANS = {
     "adam": [Adam(steps=40, learning_rate=(1e-2, 3e-2, 1e-3))],
     "sgd": [SGD(steps=40, learning_rate=1e-3, momentum=0.5)],
     "lbfgs": [Adam(steps=10), LBFGS(steps=40)],
-    "ssbfgs": [SelfScaledBFGS(steps=90)],
+    "ssbfgs": [SelfScaledBFGS(steps=60)],
 }
 
 
