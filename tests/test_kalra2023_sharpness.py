@@ -15,7 +15,7 @@ from approxrates.probes import kalra2023_sharpness_uv as uv
 
 TOY = {
     "depths": (1,), "widths": (6, 12, 24), "n_examples": 48, "least_seeds": 3, "most_seeds": 3, "edge_targets": (20.0,),
-    "edge_steps": 120, "edge_width": 8, "edge_examples": 40, "path_steps": 60, "path_width": 12, "path_examples": 40,
+    "edge_steps": 120, "edge_width": 8, "edge_examples": 40, "path_steps": 60, "path_width": 12, "path_depth": 2, "path_examples": 40,
     "uv_widths": (4, 256, 1024), "uv_states": 40, "map_runs": 32,
 }  # fmt: skip
 CELL = {

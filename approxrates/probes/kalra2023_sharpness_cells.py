@@ -267,15 +267,20 @@ def trajectory(spec: Spec) -> Metrics:
     """
     from approxrates.training import SGD, fit_members
 
-    begun = begin(spec | {"seeds": [spec["seed"]]})
-    rate = float(spec["c"] / begun.sharpness[0])
+    data = load_dataset(spec["data"], n=spec["n_examples"], pool=spec["pool"])
+    arch = FixedWidth(data.dim, spec["width"], spec["depth"], "relu", data.n_outputs, bias=False)
+    options: dict[str, Any] = {"start": "kaiming", "objective": HalfSquare(), "dtype": "float32"}
+    first = fit_members(
+        arch, [(data, spec["seed"])], plan=[SGD(steps=1, learning_rate=1e-12)],
+        measure=[Sharpness(schedule="at 0", tolerance=TOLERANCE)], **options,
+    )  # fmt: skip
+    rate = float(spec["c"] / first.measured[0]["sharpness"][0, 1])
     late = np.geomspace(10, spec["steps"], max(2, round(28 * np.log10(spec["steps"] / 10.0))))
     when = sorted({*range(min(10, spec["steps"] + 1)), *np.round(late).astype(int).tolist()})
     schedule = " ".join(map(str, ("at", *when)))
     fit = fit_members(
-        begun.arch, [(begun.data, spec["seed"])], plan=[SGD(steps=spec["steps"], learning_rate=rate)],
-        start=begun.networks, objective=HalfSquare(), dtype="float32",
-        measure=[Sharpness(schedule=schedule, tolerance=TOLERANCE), _loss(schedule)],
+        arch, [(data, spec["seed"])], plan=[SGD(steps=spec["steps"], learning_rate=rate)],
+        measure=[Sharpness(schedule=schedule, tolerance=TOLERANCE), _loss(schedule)], **options,
     )  # fmt: skip
     measured = fit.measured[0]
     return {

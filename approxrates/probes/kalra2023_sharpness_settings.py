@@ -23,7 +23,7 @@ class Settings:
         depths: Numbers of hidden layers; the depth d of the paper is one more.
         widths: Widths of the hidden layers.
         most_params: Pairs of depth and width with more parameters are left out.
-        least_seeds: Initialisations of the widest networks, at least 3.
+        least_seeds: Initialisations of the widest networks, 3 or more.
         most_seeds: Of the narrowest: as many as ``1024 / width``, within these bounds.
         steps: Steps that count as early.
         resolution: Of log2 c.
@@ -52,7 +52,7 @@ class Settings:
     depths: tuple[int, ...] = (3, 7)
     widths: tuple[int, ...] = (32, 64, 128, 256, 512)
     most_params: int = 1_000_000
-    least_seeds: int = 3
+    least_seeds: int = 5
     most_seeds: int = 12
     steps: int = 10
     resolution: float = 0.1
@@ -63,11 +63,11 @@ class Settings:
     edge_seeds: int = 3
     pool: int = 1
     path_width: int = 64
-    path_depth: int = 3
+    path_depth: int = 6
     path_examples: int = 256
     path_c: float = 10.0
-    path_steps: int = 3000
-    path_seeds: int = 3
+    path_steps: int = 4000
+    path_seeds: int = 5
     uv_widths: tuple[int, ...] = (4, 16, 64, 256, 1024, 4096, 16384)
     uv_states: int = 200
     map_runs: int = 96
@@ -112,12 +112,12 @@ def seconds(spec: Spec) -> float:
     """Rough CPU seconds of a cell."""
     if spec["part"] == "constants":
         size = n_params(n_inputs(spec["data"], 1), spec["width"], spec["depth"]) * spec["n_examples"]
-        # Gradient steps and losses of about fifteen trials; Hessian products of about forty sharpnesses.
-        each = (15 * 10 if spec["event"] == "loss" else 40 * 16) * 6 * size * spec["steps"] / 10
+        # Steps and losses of about fifteen trials; Hessian products of about thirty sharpnesses.
+        each = (15 * 10 if spec["event"] == "loss" else 14 * 16) * 6 * size * spec["steps"] / 10
         return float(0.5 + _SECONDS_PER_FLOP * each * len(spec["seeds"]))
     if spec["part"] in ("edge", "trajectory"):
         size = n_params(n_inputs(spec["data"], spec["pool"]), spec["width"], spec["depth"]) * spec["n_examples"]
-        return float(2.0 + 2.0 * _SECONDS_PER_FLOP * 6 * size * spec["steps"])
+        return float(2.0 + 0.6 * _SECONDS_PER_FLOP * 6 * size * spec["steps"])
     return 20.0 if spec["part"] == "uv-map" else 2.0
 
 

@@ -10,7 +10,8 @@ arXiv:2103.00065). What is meant by these words here:
    than one of the same span measured ten times, and single spikes do not count. Ends of regimes are known to one bin.
 2. *Edge of stability.* A run of bins whose sharpness stays within ``stay`` of ``2 / eta`` (relative), comes within
    ``enter`` of it, lasts at least ``least_steps`` steps and a factor ``least_span`` of time, and *reaches* the edge: a
-   share of at least ``reaching`` of its records is at or above ``2 / eta``, which a plateau just beneath never is. Two
+   share of at least ``reaching`` of its records is at ``2 / eta`` (less ``reach``) or above, where a plateau just
+   beneath never is. Two
    distances instead of one are the hysteresis: swings about the edge do not cut a run in pieces. A run is passing by,
    and no edge, if it is entered on one side of the edge and left on the other with a slope beyond ``steep``, or if it
    begins with the first record and does not last to the end.

@@ -28,7 +28,9 @@ class Thresholds:
         stay: Relative distance that it must keep; larger, for the first swing overshoots.
         least_steps: The edge swings with periods of tens of steps; a shorter stay is a passage.
         least_span: Ratio of last to first step of a run at the edge.
-        reaching: Share of its records at or above ``2 / eta``.
+        reaching: Share of its records that reach ``2 / eta``.
+        reach: Relative distance below ``2 / eta`` from which on a record has reached it: measured means at the edge are
+            within 0.03 of it, those of ReLU networks below.
         model_error: Least noise of the log sharpness for the cutting: no smooth curve is asked to be straighter.
         price: Of a piece, in variances of the noise, times the logarithm of the number of bins.
         steep: Exponent beyond which a piece moves: 0.08 is 20 % in a decade.
@@ -45,6 +47,7 @@ class Thresholds:
     least_steps: int = 20
     least_span: float = 1.2
     reaching: float = 0.1
+    reach: float = 0.02
     model_error: float = 0.01
     price: float = 3.0
     steep: float = 0.08

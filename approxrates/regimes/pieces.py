@@ -79,7 +79,7 @@ def _is_edge(series: Series, begin: int, end: int, rules: Thresholds) -> bool:
         return False
     if steps[-1] - steps[0] < rules.least_steps or (1.0 + steps[-1]) < rules.least_span * (1.0 + steps[0]):
         return False
-    return not _passes(series, begin, end, rules) and float(np.mean(ratio >= 1.0)) >= rules.reaching
+    return not _passes(series, begin, end, rules) and float(np.mean(ratio >= 1.0 - rules.reach)) >= rules.reaching
 
 
 def _passes(series: Series, begin: int, end: int, rules: Thresholds) -> bool:
