@@ -101,7 +101,7 @@ class Ersoy2025Vae(Probe):
         if not lines:
             errors: Any = frame.loc[frame["status"] != "ok", "error"].dropna() if len(frame) else []
             lines.append(f"No sweep of the autoencoder was done. {next(iter(errors), '')}".strip())
-        return lines
+        return lines + _lag_finding(settings, frame)
 
 
 def _slowest(settings: VaeSettings, frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -222,18 +222,28 @@ def bounds(settings: VaeSettings, frame: pd.DataFrame) -> list[Quantity]:
     if not rows:
         return []
     edge = float(reading.expected_deaths(rows[0])[0])
-    up, down = reading.collapse(rows, "up"), reading.collapse(rows, "down")
     note = f"leading eigenvalue over the variance of the decoder, at rate {settings.active_rate:g}: {edge:.4g}"
+    dead = [reading.as_weight(reading.deaths(row, "up")[0]).high for row in rows]
+    back = [reading.as_weight(reading.deaths(row, "down")[0]).low for row in rows]
+    collapsed = all(np.isfinite(dead))
     return [
-        _quantity(
-            "autoencoder: weight of total collapse, way up", f">= {edge:.4g}", DERIVED, up.value, up.low, up.high,
-            up.high >= edge, note,
+        _bounded(
+            "autoencoder: first weight without an active unit, way up", f">= {edge:.4g}", dead, collapsed,
+            min(dead) >= edge, note,
         ),
-        _quantity(
-            "autoencoder: weight of the first unit's return, way down", f"<= {edge:.4g}", DERIVED, down.value,
-            down.low if up.found else float("-inf"), down.high, down.low <= edge, note,
+        _bounded(
+            "autoencoder: last weight with an active unit, way down", f"<= {edge:.4g}", back,
+            collapsed and min(back) > 0.0, max(back) <= edge, note,
         ),
     ]  # fmt: skip
+
+
+def _bounded(what: str, expected: str, values: Sequence[float], known: bool, agrees: bool, note: str) -> Quantity:
+    """A bound that every seed must keep; undecided where one has not shown what is asked."""
+    if not known:
+        return Quantity(what, expected, DERIVED, None, None, None, "undecided", note)
+    verdict = "agrees" if agrees else "differs"
+    return Quantity(what, expected, DERIVED, float(np.median(values)), min(values), max(values), verdict, note)
 
 
 def _sweep_findings(steps: int, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -241,15 +251,28 @@ def _sweep_findings(steps: int, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     up, down = reading.collapse(rows, "up"), reading.collapse(rows, "down")
     lost = [reading.units_lost(row, "up") for row in rows]
     seen = [reading.transitions_seen(row, "up") for row in rows]
-    widths = [
-        (reading.deaths(row, "up")[0].value - reading.deaths(row, "down")[0].value) / reading.step_of(row)
-        for row in rows
-    ]
+    widths = [reading.hysteresis(row) for row in rows]
     return [
         f"**{steps} steps at each value, {len(rows)} seeds:** the last unit dies at {_place(up)} on the way up; the "
         f"first comes back at {_place(down)} on the way down: hysteresis of {np.median(widths):.2g} grid steps "
         f"({min(widths):.2g} to {max(widths):.2g}).",
         f"Units lost: {_range(lost)}, in {_range(seen)} steps of the grid.",
+    ]
+
+
+def _lag_finding(settings: VaeSettings, frame: pd.DataFrame) -> list[str]:
+    """Hysteresis at the fastest sweep and at the slowest, over the seeds that both have."""
+    fast, slow = min(settings.steps), max(settings.steps)
+    widths = [
+        {row["seed"]: reading.hysteresis(row) for row in reading.rows_of(frame, "vae", steps=s)} for s in (fast, slow)
+    ]
+    both = sorted(seed for seed in widths[0] if seed in widths[1] and np.isfinite(widths[0][seed] + widths[1][seed]))
+    if fast == slow or not both:
+        return []
+    medians = [float(np.median([one[seed] for seed in both])) for one in widths]
+    return [
+        f"Lag: hysteresis of {medians[0]:.2g} grid steps with {fast} steps at each value, {medians[1]:.2g} with "
+        f"{slow}. Lag alone would shrink in proportion to the speed."
     ]
 
 

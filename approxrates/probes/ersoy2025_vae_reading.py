@@ -64,6 +64,15 @@ def collapse(rows: Sequence[Row], direction: str) -> Located:
     return as_weight(combined([deaths(row, direction)[0] for row in rows]))
 
 
+def hysteresis(row: Row) -> float:
+    """Distance between where the last unit dies going up and the first comes back going down, in steps of the grid.
+
+    NaN where one of them does not happen within the sweep.
+    """
+    up, down = (deaths(row, direction)[0] for direction in ("up", "down"))
+    return (up.value - down.value) / step_of(row) if up.found and down.found else float("nan")
+
+
 def as_weight(place: Located) -> Located:
     """A position on the logarithmic scale as weight."""
     return Located(*(float(np.exp(one)) for one in (place.value, place.low, place.high)))
