@@ -7,11 +7,14 @@ import pandas as pd
 import pytest
 
 import approxrates as ar
+from approxrates import plots
 from approxrates.datasets import load_dataset
+from approxrates.plots import drawn_numbers, sharpness
 from approxrates.probes import kalra2023_sharpness_cells as networks
 from approxrates.probes import kalra2023_sharpness_settings as sweep
 from approxrates.probes import kalra2023_sharpness_tables as tables
 from approxrates.probes import kalra2023_sharpness_uv as uv
+from approxrates.regimes import Regime
 
 TOY = {
     "depths": (1,), "widths": (6, 12, 24), "n_examples": 48, "least_seeds": 3, "most_seeds": 3, "edge_targets": (20.0,),
@@ -203,7 +206,7 @@ def test_what_was_not_found_is_infinite_and_never_a_number_that_agrees():
     assert np.isinf(table["c_loss"]).tolist() == [False, True]
     told = {q.quantity: q.verdict for q in tables.quantities(sweep.Settings(), frame)}
     assert told["d = 4, w = 512: mean c_loss"] == "undecided"
-    ar.plots.plot_seed_fractions(table)
+    plots.plot_seed_fractions(table)
 
 
 @pytest.mark.parametrize(
@@ -216,15 +219,13 @@ def test_an_interval_across_a_bound_is_undecided(low, high, word):
 
 def test_phase_shares_count_seeds():
     part = pd.DataFrame({"c_loss": [2.0, 4.0], "c_sharp": [3.0, 6.0], "c_max": [8.0, 16.0]})
-    shares = ar.plots.sharpness.phase_shares(part, np.array([1.0, 2.0, 3.0, 5.0, 8.0, 9.0, 20.0]))
+    shares = sharpness.phase_shares(part, np.array([1.0, 2.0, 3.0, 5.0, 8.0, 9.0, 20.0]))
     assert shares.T.tolist() == [
         [1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.5, 0, 0.5, 0], [0, 0.5, 0.5, 0], [0, 0, 1, 0], [0, 0, 0.5, 0.5], [0, 0, 0, 1],
     ]  # fmt: skip
 
 
 def test_figures_carry_their_numbers(toy):
-    from approxrates.plots import drawn_numbers
-
     table = tables.by_seed(toy.records)
     numbers = drawn_numbers(toy.draws()["phase-diagram"]())
     loss = numbers[(numbers["constant"] == "c_loss")].set_index("place")["median"]
@@ -233,9 +234,9 @@ def test_figures_carry_their_numbers(toy):
             assert loss[1.0 / width] == pytest.approx(same["c_loss"].median())
     assert len(loss) >= 2
     shares = drawn_numbers(toy.draws()["seed-fractions"]())
-    assert np.allclose(shares[list(ar.plots.sharpness.PHASES)].sum(axis=1), 1.0)
+    assert np.allclose(shares[list(sharpness.PHASES)].sum(axis=1), 1.0)
     path = drawn_numbers(toy.draws()["trajectory"]())
-    assert set(path["regime"]) <= {regime.value for regime in ar.regimes.Regime}
+    assert set(path["regime"]) <= {regime.value for regime in Regime}
 
 
 @pytest.mark.parametrize(
@@ -254,3 +255,16 @@ def test_figures_carry_their_numbers(toy):
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(sweep.Settings(), **settings)
+
+
+def test_regimes_are_drawn_with_their_edge():
+    from approxrates.regimes import label_regimes
+
+    t = np.arange(0.0, 4000.0, 10.0)
+    values = np.minimum(4.0 + t / 100.0, 20.0 + np.sin(t))
+    found = label_regimes(t, 1 / (1 + t), values, 0.1)
+    ax = plots.plot_regimes(t, 1 / (1 + t), values, found)
+    numbers = drawn_numbers(ax)
+    assert set(numbers["edge"]) == {20.0}
+    assert numbers["regime"].tolist() == [found.at(step).value for step in t]
+    assert len(ax.figure.axes) == 2
