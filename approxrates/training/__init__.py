@@ -6,7 +6,8 @@ from approxrates.training.fit import fit_members, train
 from approxrates.training.lbfgs import LBFGS
 from approxrates.training.levenberg_marquardt import LevenbergMarquardt
 from approxrates.training.minimax import Minimax
-from approxrates.training.models import ModelFit, train_model
+from approxrates.training.model_run import ModelFit
+from approxrates.training.models import train_model
 from approxrates.training.plans import resolve_plan, stage_from_spec
 from approxrates.training.points import n_samples
 from approxrates.training.result import Fit
