@@ -32,6 +32,8 @@ _HOMES = {
     "approximate": "references",
     "Approximant": "approximant",
     "train": "training",
+    "train_model": "training",
+    "Model": "models",
     "SGD": "training",
     "Adam": "training",
     "SOAP": "training",
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from approxrates.dataset import Dataset
     from approxrates.errors import approximation_error
     from approxrates.errors.sobolev import sobolev_error
+    from approxrates.models import Model
     from approxrates.network import Network
     from approxrates.objectives import HalfSquare, LpPower, MeanSquare, SoftmaxCrossEntropy
     from approxrates.phase import place, place_all
@@ -126,7 +129,17 @@ if TYPE_CHECKING:
     from approxrates.spec import Construction, Reference
     from approxrates.study import Study
     from approxrates.target import Target
-    from approxrates.training import LBFGS, SGD, SOAP, Adam, LevenbergMarquardt, Minimax, SelfScaledBFGS, train
+    from approxrates.training import (
+        LBFGS,
+        SGD,
+        SOAP,
+        Adam,
+        LevenbergMarquardt,
+        Minimax,
+        SelfScaledBFGS,
+        train,
+        train_model,
+    )
 
 
 def __getattr__(name: str) -> Any:
