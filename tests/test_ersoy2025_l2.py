@@ -14,7 +14,7 @@ from approxrates.probes.ersoy2025_l2_settings import L2Settings
 from approxrates.theory import l2_transitions as theory
 
 TOY = {
-    "activations": ("identity",), "depths": (1, 2), "seeds": 1, "points": 16, "samples": 40, "mode_depths": (2,),
+    "activations": ("identity",), "depths": (1, 2), "seeds": 1, "points": 16, "samples": 40, "mode_depths": (1, 2),
     "mode_seeds": 1, "onset_depths": (1,), "onset_steps": 600, "map_depths": (2,), "map_runs": 34, "map_batch": 2,
     "map_seeds": 1,
 }  # fmt: skip
@@ -148,7 +148,7 @@ def test_figures_show_every_point(toy):
     assert {"order", "error", "norm", "margin", "curvature", "penalty", "direction"} <= set(shown.columns)
     assert len(drawn_numbers(draws["map-L3"]())) == 34
     assert len(drawn_numbers(draws["onset"]())) > 0
-    assert len(drawn_numbers(draws["modes"]())) == 2 * 16
+    assert len(drawn_numbers(draws["modes"]())) == 2 * 2 * 16
 
 
 def test_plan_resumes_by_replay_with_maps_side_by_side():

@@ -121,7 +121,6 @@ def _truth(settings: L2Settings, depth: int) -> list[tuple[Any, Any]]:
 
 def _drawn(row: reading.Row) -> dict[str, Any]:
     """What figures show of a sweep."""
-    return {
-        "up": reading.table(row), "down": reading.table(row, "down"), "seed": row["seed"],
-        "critical": reading.critical(row), "lost": reading.verdict(row).lost if len(row["modes"]) == 1 else None,
-    }  # fmt: skip
+    shown = {"up": reading.table(row), "down": reading.table(row, "down"), "seed": row["seed"]}
+    one = len(row["modes"]) == 1
+    return shown | ({"critical": reading.critical(row), "lost": reading.verdict(row).lost} if one else {})

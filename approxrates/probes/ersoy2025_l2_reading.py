@@ -119,19 +119,29 @@ SERIES = ("error", "norm", "weight_rank", "curvature")
 def detectors(row: Row) -> list[Agreement]:
     """What notices the end of the learned branch on the way up, each within one step of the coarse grid or not.
 
-    The margin is taken in units of ``2 gamma``, its value for directions that the error does not bend.
+    The margin is taken in units of ``2 gamma``, its value for directions that the error does not bend, and on the
+    points of all grids together: it falls as a square root, for many layers within less than a coarse step.
     """
     whole, at, step = table(row), verdict(row).lost, step_of(row)
     x = whole["penalty"]
     found = []
     if row["activation"] != "relu" or row["depth"] == 1:  # deeper rectified minima lie on kinks, without a Hessian
-        found.append(agreement("stability margin", nearest_to_zero(x, whole["margin"] / (2 * x)), at, step))
+        found.append(agreement("stability margin", nearest_to_zero(*_all_margins(row)), at, step))
     for name in SERIES:
         title = {"curvature": "scalar curvature R", "weight_rank": "rank"}.get(name, name)
         lines = compressed(whole[name]) if name == "curvature" else whole[name]
         found.append(agreement(f"{title}, largest step", largest_step(x, whole[name]), at, step))
         found.append(agreement(f"{title}, two lines", two_lines(x, lines), at, step))
     return found
+
+
+def _all_margins(row: Row) -> tuple[F64, F64]:
+    """Penalties of all upward grids, each once, the finest counting, and margins there in units of ``2 gamma``."""
+    tables = [table(row, "up", level) for level in reversed(range(len(row["up"])))]
+    x = np.concatenate([one["penalty"] for one in tables])
+    margin = np.concatenate([one["margin"] for one in tables])
+    x, first = np.unique(x, return_index=True)
+    return x, margin[first] / (2 * x)
 
 
 def on_global_path(row: Row) -> list[Agreement]:

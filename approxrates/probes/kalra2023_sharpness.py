@@ -49,7 +49,7 @@ class Kalra2023Sharpness(Probe):
 
     def findings(self, settings: Any, frame: pd.DataFrame) -> list[str]:
         """See :class:`Probe`."""
-        return tables.findings(frame)
+        return tables.findings(settings, frame)
 
     def figures(self, settings: Any, frame: pd.DataFrame) -> dict[str, Callable[[], Any]]:
         """See :class:`Probe`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -104,9 +105,13 @@ def verdict(low: float | None, high: float | None, least: float, most: float) ->
 def quantities(settings: Any, frame: pd.DataFrame) -> list[Quantity]:
     """Expected against measured."""
     table = by_seed(frame)
-    found = [*_uv(frame), *_order(table), *_width(table), *_edge(frame), *_regimes(frame)]
-    comparable = (settings.data, settings.n_examples, settings.steps) == ("mnist", 256, 10)
-    return found + (_against_trial(table, settings.resolution) if comparable else [])
+    found = [*_uv(frame), *_order(table, settings.resolution), *_width(table), *_edge(frame), *_regimes(frame)]
+    return found + (against_trial(table, settings.resolution) if _is_trial(settings) else [])
+
+
+def _is_trial(settings: Any) -> bool:
+    """Whether the settings are those of the trial."""
+    return (settings.data, settings.n_examples, settings.steps) == ("mnist", 256, 10)
 
 
 def _uv(frame: pd.DataFrame) -> list[Quantity]:
@@ -146,26 +151,40 @@ def _uv(frame: pd.DataFrame) -> list[Quantity]:
     return found
 
 
-def _order(table: pd.DataFrame) -> list[Quantity]:
-    """Which constant comes first: shares of seeds, with Wilson's intervals."""
-    found = []
-    for pair, source in (
-        (("c_loss", "c_sharp"), PAPER), (("c_sharp", "c_max"), PAPER), (("c_sharp", "c_barrier"), PAPER),
-        (("c_barrier", "c_max"), PAPER),
-    ):  # fmt: skip
-        both = table[list(pair)].dropna()
-        if not len(both):
-            continue
-        # The barrier and c_max are the two ends of one step of the grid where both are divergence.
-        held = both[pair[0]] <= both[pair[1]] * (1.08 if pair[1] == "c_max" else 1.0 + 1e-9)
-        low, high = wilson(int(held.sum()), len(held))
-        share = float(held.mean())
-        judged = "agrees" if share >= 0.9 else "differs" if high < 0.9 else "undecided"
-        found.append(Quantity(
-            f"share of networks with {pair[0]} <= {pair[1]}", "1 (agrees from 0.9)", source, share, low, high, judged,
-            f"{len(held)} networks",
-        ))  # fmt: skip
+def _order(table: pd.DataFrame, resolution: float) -> list[Quantity]:
+    """Which constant comes first, by depth: of the medians at every width, and of single networks.
+
+    A constant is known to one step of the grid, so one that comes before another by one step is not out of order.
+    """
+    found, step = [], 2.0**resolution * (1.0 + 1e-9)
+    for depth, part in table.groupby("depth"):
+        d = int(str(depth)) + 1
+        medians = part.groupby("width")[["c_loss", "c_sharp", "c_max"]].median().dropna()
+        if len(medians):
+            held = (medians["c_loss"] <= medians["c_sharp"]) & (medians["c_sharp"] <= medians["c_max"])
+            found.append(Quantity(
+                f"d = {d}: share of widths at which the medians obey c_loss <= c_sharp <= c_max", "1", PAPER,
+                float(held.mean()), None, None, "agrees" if held.all() else "differs", f"{len(held)} widths",
+            ))  # fmt: skip
+        for first, second in itertools.pairwise(CONSTANTS):
+            both = part.dropna(subset=[first, second])
+            if len(both):
+                found.append(_share_in_order(d, both, first, second, step))
     return found
+
+
+def _share_in_order(d: int, both: pd.DataFrame, first: str, second: str, step: float) -> Quantity:
+    """The share of networks of one depth in which a constant does not come after another, with Wilson's interval."""
+    held = both[first] <= both[second] * step
+    low, high = wilson(int(held.sum()), len(held))
+    share, note = float(held.mean()), f"{len(held)} networks, to one step of the grid"
+    if not held.all():
+        note += f"; all others have w <= {int(both['width'][~held].max())}"
+    judged = "agrees" if share >= 0.9 else "differs" if high < 0.9 else "undecided"
+    return Quantity(
+        f"d = {d}: share of networks with {first} <= {second}", "1 (agrees from 0.9)", PAPER, share, low, high, judged,
+        note,
+    )  # fmt: skip
 
 
 def _width(table: pd.DataFrame) -> list[Quantity]:
@@ -219,7 +238,7 @@ def _regimes(frame: pd.DataFrame) -> list[Quantity]:
     )]  # fmt: skip
 
 
-def _against_trial(table: pd.DataFrame, resolution: float) -> list[Quantity]:
+def against_trial(table: pd.DataFrame, resolution: float) -> list[Quantity]:
     """Means against those measured before with another program, as ratios."""
     from scipy import stats
 
@@ -269,7 +288,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def findings(frame: pd.DataFrame) -> list[str]:
+def findings(settings: Any, frame: pd.DataFrame) -> list[str]:
     """What came out, a sentence each."""
     table, told = by_seed(frame), []
     for depth, part in table.groupby("depth"):
@@ -281,6 +300,9 @@ def findings(frame: pd.DataFrame) -> list[str]:
         )
         told.append(f"d = {int(str(depth)) + 1} (medians over seeds): {text}.")
     told += _collapse(table)
+    if _is_trial(settings) and (before := against_trial(table, settings.resolution)):
+        agree = sum(one.verdict == "agrees" for one in before)
+        told.append(f"Of {len(before)} means measured before with another program {agree} agree, at intervals of 95 %.")
     if len(uv := rows(frame, "uv")):
         widest = uv.sort_values("width").iloc[-1]
         told.append(
