@@ -195,9 +195,30 @@ def test_verdicts_follow_the_numbers():
     ])  # fmt: skip
     for frame, word in ((good, "agrees"), (bad, "differs")):
         told = {q.quantity: q.verdict for q in tables.quantities(sweep.Settings(), frame)}
-        assert told["share of networks with c_loss <= c_sharp"] == word
+        assert told["d = 4: share of networks with c_loss <= c_sharp"] == word
+        assert told["d = 4: share of widths at which the medians obey c_loss <= c_sharp <= c_max"] == word
         assert told["d = 4: exponent of c_loss in w"] == word
         assert told["d = 4, w = 512: mean c_loss"] == word
+
+
+def test_one_step_of_the_grid_is_not_out_of_order_and_two_are():
+    for steps, word in ((1, "agrees"), (2, "differs")):
+        c = [4.0] * 12
+        frame = synthetic([(3, 64, list(range(12)), c, [x * 2.0 ** (-0.1 * steps) for x in c], [9.0] * 12, [9.0] * 12)])
+        told = {q.quantity: q for q in tables.quantities(sweep.Settings(), frame)}
+        row = told["d = 4: share of networks with c_loss <= c_sharp"]
+        assert row.verdict == word
+        assert ("w <= 64" in row.note) is (word == "differs")
+
+
+def test_means_measured_before_are_compared_only_where_they_can_be():
+    frame = synthetic([(3, 512, [0, 1, 2], [2.4, 2.5, 2.6], [3.2, 3.3, 3.5], [5.0] * 3, [10.0, 10.3, 11.0])])
+    for settings, n in ((sweep.Settings(data="mnist"), 3), (sweep.Settings(), 0)):
+        before = [q for q in tables.quantities(settings, frame) if q.quantity.endswith("mean over seeds")]
+        assert [q.verdict for q in before] == ["agrees"] * n
+    far = synthetic([(3, 512, [0, 1, 2], [4.9, 5.0, 5.1], [3.2, 3.3, 3.5], [5.0] * 3, [10.0, 10.3, 11.0])])
+    told = {q.quantity: q.verdict for q in tables.quantities(sweep.Settings(data="mnist"), far)}
+    assert told["d = 4, w = 512: c_loss, mean over seeds"] == "differs"
 
 
 def test_what_was_not_found_is_infinite_and_never_a_number_that_agrees():

@@ -300,6 +300,12 @@ def findings(settings: Any, frame: pd.DataFrame) -> list[str]:
         )
         told.append(f"d = {int(str(depth)) + 1} (medians over seeds): {text}.")
     told += _collapse(table)
+    if scans := [one for one in records(frame, "constants") if one["event"] == "loss"]:
+        told.append(
+            f"Conditions on loss, barrier and divergence failed again beyond their first crossing at "
+            f"{sum(int(one['falls_back']) for one in scans)} of the points scanned, over "
+            f"{sum(len(one['seeds']) for one in scans)} networks."
+        )
     if _is_trial(settings) and (before := against_trial(table, settings.resolution)):
         agree = sum(one.verdict == "agrees" for one in before)
         told.append(f"Of {len(before)} means measured before with another program {agree} agree, at intervals of 95 %.")
