@@ -33,9 +33,9 @@ def plot_l2_sweeps(sweeps: Mapping[int, Sequence[Sweep]], activation: str) -> Ax
     """Order parameter, error, squared norm of the weights, stability margin and scalar curvature against the penalty.
 
     One column for each depth. Blue circles go up from a network trained at the lowest penalty, orange squares come down
-    from weights near zero; every seed is drawn. Black curves are the closed form of the learned branch (linear units;
-    rectified ones lose order at half the penalty), dashed lines the critical penalty, dotted ones the spinodal: of the
-    closed form where there is one, measured otherwise.
+    from weights near zero; every seed is drawn, with the points of all grids. Grey curves are the closed form of the
+    learned branch (linear units; rectified ones lose order at half the penalty), dashed lines the critical penalty,
+    dotted ones the spinodal: of the closed form where there is one, measured otherwise.
 
     Args:
         sweeps: By number of hidden layers one mapping for each seed: ``up`` and ``down`` with arrays ``penalty``,
@@ -68,7 +68,7 @@ def plot_l2_sweeps(sweeps: Mapping[int, Sequence[Sweep]], activation: str) -> Ax
             Line2D([], [], color=DOWN, marker="s", ms=3, lw=0.8, ls=DASHES[1], label="down"),
         ]
         if activation in ("identity", "relu"):
-            handles.append(Line2D([], [], color=TRUTH, lw=0.9, label="theory"))
+            handles.append(Line2D([], [], color=TRUTH, lw=2.6, alpha=0.3, label="theory"))
         figure.legend(handles=handles, loc="upper right", ncols=3, bbox_to_anchor=(0.99, 1.0), borderaxespad=0.2)
     return panels[0][0]
 
@@ -76,7 +76,7 @@ def plot_l2_sweeps(sweeps: Mapping[int, Sequence[Sweep]], activation: str) -> Ax
 def plot_modes(sweeps: Mapping[int, Sequence[Sweep]], modes: Sequence[float]) -> Axes:
     """Order parameters of several modes and the rank of the end-to-end map on the way up, a column for each depth.
 
-    Dashed lines are the critical penalties of the closed form, dotted ones the spinodals.
+    Dotted lines are the ends of the learned branches by the closed form, grey curves the branches.
 
     Args:
         sweeps: As for :func:`plot_l2_sweeps`, with ``orders`` of shape ``(n, modes)`` and ``rank``.
@@ -103,7 +103,7 @@ def plot_modes(sweeps: Mapping[int, Sequence[Sweep]], modes: Sequence[float]) ->
             gammas = np.asarray(sweeps[depth][0]["up"]["penalty"])
             for value in modes:
                 branch = theory.learned_branch(gammas, depth + 1, value) / value
-                panels[0][column].plot(gammas, branch, color=TRUTH, lw=0.8, zorder=3)
+                panels[0][column].plot(gammas, branch, color=TRUTH, lw=2.6, alpha=0.3, zorder=1)
             for ax in (panels[0][column], panels[1][column]):
                 for place in points.spinodal:
                     ax.axvline(place, color=GUIDE, lw=0.7, ls=(0, (1, 1.5)), zorder=0)
@@ -138,7 +138,7 @@ def plot_onset(runs: Mapping[int, Sequence[Mapping[str, Any]]]) -> Axes:
             for run in runs[depth]:
                 for i, gamma in enumerate(run["penalties"]):
                     step, norm = np.asarray(run["step"][1:]), np.asarray(run["norm_over_steps"][i][1:])
-                    share = f"{gamma / critical:.2g} γc"
+                    share = f"{gamma / critical:.2g} γc" if gamma else "γ = 0"
                     ax.plot(
                         step, norm, color=OKABE_ITO[i % 7][0], ls=DASHES[i % 5], lw=0.8,
                         label=share if run is runs[depth][0] else None,
@@ -155,7 +155,10 @@ def plot_onset(runs: Mapping[int, Sequence[Mapping[str, Any]]]) -> Axes:
             small_labels(ax)
             attach_numbers(ax, rows)
         panels[0].set_ylabel("Σw²")
-        panels[-1].legend(loc="lower left")
+        handles, names = panels[0].get_legend_handles_labels()
+        figure.legend(
+            handles, names, loc="upper right", ncols=len(names), bbox_to_anchor=(0.99, 1.0), borderaxespad=0.2
+        )
     return panels[0]
 
 
@@ -235,7 +238,7 @@ def _truth(ax: Axes, sweeps: Sequence[Sweep], depth: int, activation: str, name:
     if activation == "identity":
         curves["margin"] = lambda: theory.stability_margin(gammas, n) / (2 * gammas)
     if name in curves:
-        ax.plot(gammas, curves[name](), color=TRUTH, lw=0.9, zorder=4)
+        ax.plot(gammas, curves[name](), color=TRUTH, lw=2.6, alpha=0.3, zorder=1)
 
 
 def _numbers(sweeps: Sequence[Sweep], depth: int) -> list[dict[str, Any]]:

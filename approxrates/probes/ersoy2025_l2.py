@@ -121,6 +121,6 @@ def _truth(settings: L2Settings, depth: int) -> list[tuple[Any, Any]]:
 
 def _drawn(row: reading.Row) -> dict[str, Any]:
     """What figures show of a sweep."""
-    shown = {"up": reading.table(row), "down": reading.table(row, "down"), "seed": row["seed"]}
+    shown = {"up": reading.all_grids(row, "up"), "down": reading.all_grids(row, "down"), "seed": row["seed"]}
     one = len(row["modes"]) == 1
     return shown | ({"critical": reading.critical(row), "lost": reading.verdict(row).lost} if one else {})

@@ -62,6 +62,14 @@ def table(row: Row, direction: str = "up", level: int = 0) -> dict[str, F64]:
     return found
 
 
+def all_grids(row: Row, direction: str) -> dict[str, F64]:
+    """The points of a sweep's coarse and refined grids together, each penalty once, the finest counting."""
+    tables = [table(row, direction, level) for level in reversed(range(len(row[direction])))]
+    joined = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
+    _, first = np.unique(joined["penalty"], return_index=True)
+    return {name: values[first] for name, values in joined.items()}
+
+
 def step_of(row: Row) -> float:
     """Step of the coarse grid."""
     return float(np.median(np.diff(table(row)["penalty"])))
@@ -126,22 +134,15 @@ def detectors(row: Row) -> list[Agreement]:
     x = whole["penalty"]
     found = []
     if row["activation"] != "relu" or row["depth"] == 1:  # deeper rectified minima lie on kinks, without a Hessian
-        found.append(agreement("stability margin", nearest_to_zero(*_all_margins(row)), at, step))
+        every = all_grids(row, "up")
+        ratio = every["margin"] / (2 * every["penalty"])
+        found.append(agreement("stability margin", nearest_to_zero(every["penalty"], ratio), at, step))
     for name in SERIES:
         title = {"curvature": "scalar curvature R", "weight_rank": "rank"}.get(name, name)
         lines = compressed(whole[name]) if name == "curvature" else whole[name]
         found.append(agreement(f"{title}, largest step", largest_step(x, whole[name]), at, step))
         found.append(agreement(f"{title}, two lines", two_lines(x, lines), at, step))
     return found
-
-
-def _all_margins(row: Row) -> tuple[F64, F64]:
-    """Penalties of all upward grids, each once, the finest counting, and margins there in units of ``2 gamma``."""
-    tables = [table(row, "up", level) for level in reversed(range(len(row["up"])))]
-    x = np.concatenate([one["penalty"] for one in tables])
-    margin = np.concatenate([one["margin"] for one in tables])
-    x, first = np.unique(x, return_index=True)
-    return x, margin[first] / (2 * x)
 
 
 def on_global_path(row: Row) -> list[Agreement]:
