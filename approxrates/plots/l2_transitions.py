@@ -27,15 +27,16 @@ ROWS = (
     ("curvature", "curvature R"),
 )
 _GAP = 0.1
+_MARKS = 24
 
 
 def plot_l2_sweeps(sweeps: Mapping[int, Sequence[Sweep]], activation: str) -> Axes:
     """Order parameter, error, squared norm of the weights, stability margin and scalar curvature against the penalty.
 
-    One column for each depth. Blue circles go up from a network trained at the lowest penalty, orange squares come down
-    from weights near zero; every seed is drawn, with the points of all grids. Grey curves are the closed form of the
-    learned branch (linear units; rectified ones lose order at half the penalty), dashed lines the critical penalty,
-    dotted ones the spinodal: of the closed form where there is one, measured otherwise.
+    One column for each depth. Blue lines go up from a network trained at the lowest penalty, orange ones come down from
+    weights near zero; every seed is a line through the points of all grids, the first one with marks. Grey curves are
+    the closed form of the learned branch (linear units; rectified ones lose order at half the penalty), dashed lines
+    the critical penalty, dotted ones the spinodal: of the closed form where there is one, measured otherwise.
 
     Args:
         sweeps: By number of hidden layers one mapping for each seed: ``up`` and ``down`` with arrays ``penalty``,
@@ -184,14 +185,13 @@ def _shown(table: Mapping[str, F64], name: str) -> F64:
 
 
 def _draw_sweeps(ax: Axes, sweeps: Sequence[Sweep], name: str) -> None:
-    """All seeds, down beneath up."""
+    """All seeds, down beneath up; marks on some points of the first only, lest the figure become megabytes of them."""
     for direction, color, marker, dash in (("down", DOWN, "s", DASHES[1]), ("up", UP, "o", "-")):
-        for sweep in sweeps:
+        for number, sweep in enumerate(sweeps):
             table = sweep[direction]
-            ax.plot(
-                table["penalty"], _shown(table, name), color=color, marker=marker, ls=dash, ms=1.8, lw=0.6,
-                mec="none", alpha=0.9,
-            )  # fmt: skip
+            (line,) = ax.plot(table["penalty"], _shown(table, name), color=color, ls=dash, lw=0.6, alpha=0.9)
+            if number == 0:
+                line.set(marker=marker, markevery=max(1, len(table["penalty"]) // _MARKS), ms=2.2, mec="none")
     if name == "margin":
         ax.axhline(0, color=GUIDE, lw=0.6, zorder=0)
         ax.set_ylim(-0.35, max(1.25, ax.get_ylim()[1]) if ax.get_ylim()[1] < 3 else 2.2)
