@@ -17,6 +17,7 @@ _HOMES = {
     "load_target": "catalogue",
     "load_target_file": "catalogue",
     "Dataset": "dataset",
+    "load_dataset": "datasets",
     "measure_smoothness": "smoothness",
     "smoothness_warning": "smoothness",
     "SmoothnessMeasurement": "smoothness",
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from approxrates.constructions.compiler import compile_network
     from approxrates.constructions.narrow import to_fixed_width
     from approxrates.dataset import Dataset
+    from approxrates.datasets import load_dataset
     from approxrates.errors import approximation_error
     from approxrates.errors.sobolev import sobolev_error
     from approxrates.models import Model
