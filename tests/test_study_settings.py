@@ -147,3 +147,17 @@ def test_trained_and_constructed_families_are_still_compared(tmp_path):
     )
     table = made.run(tmp_path, progress=False).compare("method")
     assert len(table) == 2
+
+
+def test_what_speaks_of_the_rule_is_taken_from_the_end_of_the_training(tmp_path):
+    asked = [{"measurement": "preconditioned_sharpness", "schedule": "ends"}]
+    frame = study(measure=asked).run(tmp_path, progress=False).frame()
+    arch = ar.FixedWidth(dim=1, width=4, depth=1, activation="tanh")
+    fit = ar.train(
+        arch, ar.load_target("faber_tree", smoothness=0.5, dim=1), replicas=2, n_points=64,
+        plan=[ar.Adam(steps=40, warm_up=5)], measure=asked,
+    )  # fmt: skip
+    row = frame[(frame["depth"] == 1) & (frame["replica"] == 1)].iloc[0]
+    step, value = fit.measured[1]["preconditioned_sharpness"][-1]
+    assert (step, value) == (40, row["preconditioned_sharpness"])
+    assert value > 0

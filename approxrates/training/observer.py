@@ -96,7 +96,10 @@ class Observer:
                     series.append(entry)
 
     def finals(self, ensemble: Ensemble, theta: Tensor) -> list[dict[str, float]]:
-        """Every measurement at given parameters of all replicas; NaN where the loss is not finite."""
+        """Every measurement at given parameters of all replicas; NaN where the loss is not finite.
+
+        What speaks of an update rule is taken from the end of the training, where the rule was still at work.
+        """
         rows = list(range(len(theta)))
         moment = Moment(ensemble, theta, self.begun.to(theta), 0, None, tuple(self.replicas))
         sound = [row for row in rows if math.isfinite(float(moment.loss[row]))] if self.measurements else []
@@ -105,6 +108,8 @@ class Observer:
         ]
         for one in self.measurements if sound else ():
             if one.needs_preconditioner:  # there is no update rule any more
+                for row in sound:
+                    found[row] |= {c: self.series[row][c][-1][1] for c in one.columns if c in self.series[row]}
                 continue
             for column, values in one.measure(moment.only(sound)).items():
                 for row, value in zip(sound, values, strict=True):

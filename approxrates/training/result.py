@@ -37,7 +37,8 @@ class Fit:
             several rounds.
         measured: By column of each the measurements on their schedules, ``(step, value)``, shape ``(n, 2)``, in the
             units of training.
-        final: By column of each the measurements at the returned network; NaN where there is none.
+        final: By column of each the measurements at the returned network, those that speak of the update rule from the
+            end of the training; NaN where there is none.
     """
 
     members: tuple[tuple[Target | Dataset, int], ...]
