@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +125,14 @@ def environment() -> dict[str, Any]:
     import numpy
     import torch
 
-    return {
+    from approxrates.backends import check_backend
+
+    try:
+        compiled = {"numba": metadata.version("numba")}
+    except metadata.PackageNotFoundError:
+        compiled = {}
+    return compiled | {
+        "backend": check_backend(None),
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "torch": str(torch.__version__),
