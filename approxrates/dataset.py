@@ -72,12 +72,12 @@ class Dataset:
     @property
     def dim(self) -> int:
         """Inputs of a network."""
-        return self.inputs.shape[1]
+        return int(self.inputs.shape[1])
 
     @property
     def n_outputs(self) -> int:
         """Values at a point."""
-        return self.outputs.shape[1]
+        return int(self.outputs.shape[1])
 
     @property
     def samples(self) -> tuple[F64, F64]:

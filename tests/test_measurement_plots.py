@@ -185,7 +185,9 @@ def test_series_by_family_are_told_apart_in_a_legend(fit):
 
 
 def test_what_holds_no_series_is_refused(fit):
-    with pytest.raises(ValueError, match=r"series of 'barrier'. Got the columns loss, loss_error, sharpness, sharpness_res"):
+    with pytest.raises(
+        ValueError, match=r"series of 'barrier'. Got the columns loss, loss_error, sharpness, sharpness_res"
+    ):
         plot_measurement_curves(fit, "barrier")
     with pytest.raises(ValueError, match=r"series of 'loss'. Got none"):
         plot_measurement_curves({"nothing": []}, "loss")

@@ -118,9 +118,9 @@ def gallery_page(results: Path) -> str:
         blocks.append(f"## [{folder.name}]({folder.name}/README.md)")
         if short:
             blocks.append(short[1])
-        names = (folder.name, "sandwich", "phase-smoothness", "rates")
+        names = [folder.name, "sandwich", "phase-smoothness", "rates"]
         shown = re.search(r"\]\(figures/(.+?)\.svg\)", text)  # the first picture of a page, if it has none of these
-        names = (*names, shown[1]) if shown else names
+        names += [shown[1]] if shown else []
         picture = next((p for p in names if (folder / "figures" / f"{p}.svg").exists()), None)
         if picture:
             blocks.append(f"![{folder.name}]({folder.name}/figures/{picture}.svg)")
