@@ -29,6 +29,25 @@ def test_auto_takes_the_compiled_loops_where_they_can_serve():
     assert ensemble(backend="reference").backend == "reference"
 
 
+@pytest.mark.parametrize(
+    ("width", "depth", "dtype", "name"),
+    [
+        (40, 2, torch.float32, "native"),
+        (41, 2, torch.float32, "reference"),
+        (80, 3, torch.float64, "native"),
+        (81, 3, torch.float64, "reference"),
+        (300, 1, torch.float32, "native"),
+    ],
+)
+def test_auto_leaves_wide_products_to_the_reference(width, depth, dtype, name):
+    pytest.importorskip("numba")
+    layout = Layout(ar.FixedWidth(dim=1, width=width, depth=depth).shapes, ar.activations.get("relu"))
+    data = np.linspace(0, 1, 32).reshape(1, 1, 1, 32)
+    arguments = (layout, ar.MeanSquare(), data, data, data / data.sum(), [0])
+    assert Ensemble(*arguments, dtype=dtype).backend == name
+    assert Ensemble(*arguments, dtype=dtype, backend="native").backend == "native"
+
+
 def test_auto_falls_back(monkeypatch):
     other = ar.activations.Activation(
         "softsign", ar.activations.Family.SMOOTH, lambda z, xp: z / (1 + abs(z)), lambda z, xp: (1 + abs(z)) ** -2

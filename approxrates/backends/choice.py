@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 
+import torch
+
 from approxrates.backends.base import Passes, Problem
 from approxrates.backends.native import native_passes, obstacle
 from approxrates.backends.reference import ReferencePasses
 
 BACKENDS = ("auto", "reference", "native")
+
+_WIDEST = {torch.float32: 40, torch.float64: 80}
+"""Hidden layers of more units than this are products large enough for the BLAS, which then is faster than our loops.
+
+Measured with eight replicas, four hidden layers and 512 points on one core: ReLU in single precision 1.14 times the
+reference's speed at width 32, 0.89 at 48; tanh in double precision 1.22 at 64, 0.71 at 128.
+"""
 
 
 def check_backend(name: str | None) -> str:
@@ -37,6 +46,11 @@ def choose(problem: Problem, backend: str) -> tuple[str, Passes]:
     why_not = obstacle(problem.layout, problem.objective, problem.dtype, problem.points.device)
     if backend == "native" and why_not:
         raise ValueError(f"backend='native' cannot be used: {why_not}. Write backend='auto'.")
-    if backend == "reference" or why_not:
+    if backend == "reference" or why_not or (backend == "auto" and _is_wide(problem)):
         return "reference", ReferencePasses(problem)
     return "native", native_passes(problem)
+
+
+def _is_wide(problem: Problem) -> bool:
+    """Whether the reference is expected to be faster; one hidden layer alone has no product of two wide layers."""
+    return problem.layout.depth > 1 and problem.layout.width > _WIDEST.get(problem.dtype, 0)
