@@ -9,9 +9,11 @@ import approxrates as ar
 from approxrates.plots.saving import drawn_numbers
 from approxrates.probes import ersoy2025_l2_cells as cells
 from approxrates.probes import ersoy2025_l2_reading as reading
+from approxrates.probes import ersoy2025_l2_tables as l2_tables
 from approxrates.probes.ersoy2025_l2 import Ersoy2025L2
 from approxrates.probes.ersoy2025_l2_settings import L2Settings
 from approxrates.theory import l2_transitions as theory
+from approxrates.transitions import Located
 
 TOY = {
     "activations": ("identity",), "depths": (1, 2), "seeds": 1, "points": 16, "samples": 40, "mode_depths": (1, 2),
@@ -138,6 +140,14 @@ def test_findings_say_which_detector_located_the_transition(toy):
     assert "scalar curvature R" in text
     assert "Onset along training" in text
     assert "estimated wrong area" in text
+
+
+def test_a_spinodal_needs_two_thirds_of_the_seeds():
+    right, early = Located(0.47, 0.469, 0.471), Located(0.44, 0.439, 0.441)
+    for places, word in (([right] * 4 + [early], "agrees"), ([right] * 3 + [early] * 2, "undecided")):
+        row = l2_tables._spinodal_row("linear, L = 3", 0.4725, places, 0.01, "closed form")
+        assert row.verdict == word
+        assert f"{places.count(right)} of 5 seeds" in row.note
 
 
 def test_figures_show_every_point(toy):

@@ -48,7 +48,7 @@ def test_the_linear_autoencoder_agrees_with_every_closed_form(result):
 def test_what_depends_on_adam_alone_is_reported_without_verdict_at_toy_size(result):
     """Ten steps at each value are far from equilibrium: nothing collapses, and the bounds say so."""
     expected = result.expected().set_index("quantity")
-    assert expected.loc["autoencoder: last weight with an active unit, way down", "verdict"] == "undecided"
+    assert expected.loc["autoencoder: largest weight with an active unit, way down", "verdict"] == "undecided"
     assert sum("steps at each value" in line for line in result.findings()) == 2
 
 

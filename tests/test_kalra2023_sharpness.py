@@ -186,7 +186,7 @@ def synthetic(rows):
 
 def test_verdicts_follow_the_numbers():
     good = synthetic([
-        (3, w, [0, 1, 2], [c, c * 1.01, c * 1.02], [c * 1.3] * 3, [c * 2] * 3, [12.0] * 3)
+        (3, w, list(range(12)), [c, c * 1.01, c * 1.02] * 4, [c * 1.3] * 12, [c * 2] * 12, [12.0] * 12)
         for w, c in ((32, 9.0), (128, 5.0), (512, 2.4))
     ])  # fmt: skip
     bad = synthetic([
@@ -203,12 +203,39 @@ def test_verdicts_follow_the_numbers():
 
 def test_one_step_of_the_grid_is_not_out_of_order_and_two_are():
     for steps, word in ((1, "agrees"), (2, "differs")):
-        c = [4.0] * 12
-        frame = synthetic([(3, 64, list(range(12)), c, [x * 2.0 ** (-0.1 * steps) for x in c], [9.0] * 12, [9.0] * 12)])
+        c = [4.0] * 40
+        frame = synthetic([(3, 64, list(range(40)), c, [x * 2.0 ** (-0.1 * steps) for x in c], [9.0] * 40, [9.0] * 40)])
         told = {q.quantity: q for q in tables.quantities(sweep.Settings(), frame)}
         row = told["d = 4: share of networks with c_loss <= c_sharp"]
         assert row.verdict == word
         assert ("w <= 64" in row.note) is (word == "differs")
+
+
+def test_an_order_is_not_read_off_a_few_networks():
+    n = 8
+    frame = synthetic([(3, 64, list(range(n)), [4.0] * n, [5.0] * n, [9.0] * n, [9.0] * n)])
+    told = {q.quantity: q for q in tables.quantities(sweep.Settings(), frame)}
+    row = told["d = 4: share of networks with c_loss <= c_sharp"]
+    assert (row.measured, row.verdict) == (1.0, "undecided")
+
+
+def test_a_barrier_that_is_divergence_decides_no_order():
+    n = 40
+    for barrier, word in ((9.0 * 2.0**0.1, "undecided"), (8.0, "agrees")):
+        frame = synthetic([(3, 64, list(range(n)), [4.0] * n, [5.0] * n, [barrier] * n, [9.0] * n)])
+        (row,) = [q for q in tables.quantities(sweep.Settings(), frame) if "c_barrier <= c_max" in q.quantity]
+        assert row.verdict == word
+        assert row.measured == (word == "agrees")
+
+
+def test_an_interval_too_wide_to_differ_is_undecided():
+    sharp, barrier, most = [3.2, 3.3, 3.5], [5.0] * 3, [10.0, 10.3, 11.0]
+    frame = synthetic([(3, 512, [0, 1, 2], [1.5, 2.5, 4.0], sharp, barrier, most)])
+    told = {q.quantity: q for q in tables.quantities(sweep.Settings(data="mnist"), frame)}
+    row = told["d = 4, w = 512: c_loss, mean over seeds"]
+    assert row.verdict == "undecided"
+    assert "wider than a factor of 1.4" in row.note
+    assert told["d = 4, w = 512: c_sharp, mean over seeds"].verdict == "agrees"
 
 
 def test_means_measured_before_are_compared_only_where_they_can_be():

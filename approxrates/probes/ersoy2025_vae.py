@@ -169,7 +169,7 @@ def _curvature_quantity(rows: Sequence[Mapping[str, Any]], bare: float) -> Quant
     near = abs(np.log(place.value / bare)) <= 2 * reading.step_of(rows[0])
     return _quantity(
         "linear: change point of the scalar curvature", f"{bare:.4g}, the transition", PAPER, place.value, place.low,
-        place.high, near,
+        place.high, near, f"looked for from {rows[0]['values'][0]:.4g} to {rows[0]['values'][-1]:.4g} only",
     )  # fmt: skip
 
 
@@ -232,7 +232,7 @@ def bounds(settings: VaeSettings, frame: pd.DataFrame) -> list[Quantity]:
             min(dead) >= edge, note,
         ),
         _bounded(
-            "autoencoder: last weight with an active unit, way down", f"<= {edge:.4g}", back,
+            "autoencoder: largest weight with an active unit, way down", f"<= {edge:.4g}", back,
             collapsed and min(back) > 0.0, max(back) <= edge, note,
         ),
     ]  # fmt: skip
@@ -272,7 +272,7 @@ def _lag_finding(settings: VaeSettings, frame: pd.DataFrame) -> list[str]:
     medians = [float(np.median([one[seed] for seed in both])) for one in widths]
     return [
         f"Lag: hysteresis of {medians[0]:.2g} grid steps with {fast} steps at each value, {medians[1]:.2g} with "
-        f"{slow}. Lag alone would shrink in proportion to the speed."
+        f"{slow}. Lag would shrink as the sweep slows down; each width is known to a step of the grid at either end."
     ]
 
 
