@@ -42,8 +42,11 @@ class Dataset:
     def __post_init__(self) -> None:
         for name in ("inputs", "outputs"):
             try:
-                array = np.array(getattr(self, name), dtype=np.float64)
-            except (TypeError, ValueError):
+                given = np.asarray(getattr(self, name))
+                if given.dtype.kind == "c":
+                    raise TypeError
+                array = np.array(given, dtype=np.float64)
+            except (TypeError, ValueError, OverflowError):
                 raise TypeError(
                     f"{name} must be an array of numbers. Got {type(getattr(self, name)).__name__}."
                 ) from None

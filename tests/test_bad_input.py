@@ -326,3 +326,58 @@ def test_damaged_results_are_reported_and_the_lost_runs_are_done_again(tmp_path)
         again[columns].sort_values("run_id").to_numpy().tolist()
         == whole[columns].sort_values("run_id").to_numpy().tolist()
     )
+
+
+def _fit(members=None, **options):
+    from approxrates.training import fit_members
+
+    arch, members = ar.FixedWidth(dim=1, width=4, depth=1), [(_target(), 0)] if members is None else members
+    return fit_members(arch, members, plan=[ar.SGD(steps=1, learning_rate=1e-3)], **options)
+
+
+def _target():
+    return ar.load_target("polynomial")
+
+
+@pytest.mark.parametrize(
+    ("members", "kind", "message"),
+    [
+        (lambda t: [t], TypeError, "a member must be a pair"),
+        (lambda t: [(t, 0, 1)], TypeError, "a member must be a pair"),
+        (lambda t: [(t, "x")], TypeError, "must be an integer. Got 'x'"),
+        (lambda t: [(t, 1.5)], TypeError, "must be an integer. Got 1.5"),
+        (lambda t: [(t, -1)], ValueError, "must be at least 0"),
+        (lambda t: ((t, i) for i in range(2)), TypeError, "members must be a list of pairs"),
+    ],
+)
+def test_members_are_pairs_of_target_and_replica_number(members, kind, message):
+    with pytest.raises(kind, match=message):
+        _fit(members(_target()))
+
+
+def test_numbers_of_numpy_are_numbers():
+    plain, numpy = _fit([(_target(), 3)], l2_penalty=0.5), _fit([(_target(), np.int64(3))], l2_penalty=np.array(0.5))
+    assert np.array_equal(plain.losses, numpy.losses)
+    assert numpy.members[0][1] == 3
+
+
+def test_a_penalty_beyond_all_floating_point_numbers_is_refused():
+    with pytest.raises(ValueError, match="l2_penalty must be at least 0 and finite"):
+        _fit(l2_penalty=10**400)
+
+
+def test_unknown_settings_of_a_measurement_need_not_be_texts():
+    with pytest.raises(ValueError, match=r"loss has the settings schedule\. Got 3, x"):
+        _fit(measure=[{"measurement": "loss", "x": 1, 3: 4}])
+
+
+@pytest.mark.parametrize("inputs", [[[10**400]], np.array([[1j]])])
+def test_data_are_floating_point_numbers(inputs):
+    with pytest.raises(TypeError, match="inputs must be an array of numbers"):
+        ar.Dataset("a", inputs, [[1.0]])
+
+
+def test_data_whose_squares_overflow_are_refused():
+    data = ar.Dataset("a", [[0.0], [1.0]], [[1e200], [-1e200]])
+    with pytest.raises(ValueError, match="values whose squares are finite"):
+        _fit([(data, 0)])

@@ -409,3 +409,15 @@ def test_default_plans_grow_with_size_and_are_gentle_to_constructive_starts():
     assert first(4).steps < first(8).steps < first(16).steps
     assert first(8, start="constructive").learning_rate <= 0.1 * first(8).learning_rate
     assert resolve_plan("default", ar.FixedWidth(dim=1, width=8, depth=8), [SMOOTH, TREE]) == (first(8),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"activation": "tanh"}, "the activations of the architecture, tanh"), ({"bias": False}, "bias=False")],
+)
+def test_networks_of_other_units_are_no_starts(changes, message):
+    target = ar.load_target("polynomial")
+    plan = [ar.SGD(steps=1, learning_rate=1e-3)]
+    network = ar.train(ar.FixedWidth(dim=1, width=4, depth=2), target, plan=plan).networks[0]
+    with pytest.raises(ValueError, match=message):
+        ar.train(ar.FixedWidth(dim=1, width=4, depth=2, **changes), target, plan=plan, start=[network])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from approxrates.training.starts import get_start
 
 Architecture = FixedWidth | FixedDepth
 Fitted = Target | Dataset
+
+LARGEST = sys.float_info.max
+"""Beyond it there are whole numbers in Python, but no floating-point ones."""
 
 
 def check_targets(arch: Architecture, target: Fitted | Sequence[Fitted]) -> list[Fitted]:
@@ -60,6 +64,20 @@ def check_targets(arch: Architecture, target: Fitted | Sequence[Fitted]) -> list
     return list(targets)
 
 
+def check_members(members: Any) -> list[tuple[Any, int]]:
+    """Pairs of target and replica number; the targets are checked elsewhere."""
+    if isinstance(members, (str, bytes, Mapping)) or not isinstance(members, Sequence):
+        raise TypeError(
+            f"members must be a list of pairs of target and replica number. Got {type(members).__name__}. "
+            "Write e.g. [(target, 0)]."
+        )
+    for one in members:
+        if not isinstance(one, (tuple, list)) or len(one) != 2:
+            raise TypeError(f"a member must be a pair of target and replica number. Got {one!r}. Write (target, 0).")
+        check_whole("the replica number of a member", one[1], 0)
+    return [(target, int(replica)) for target, replica in members]
+
+
 def check_whole(name: str, value: Any, least: int) -> None:
     """Refuse anything but a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -70,14 +88,16 @@ def check_whole(name: str, value: Any, least: int) -> None:
 
 def member_penalties(l2_penalty: Any, n: int, what: str) -> list[float]:
     """One L2 penalty for each of ``n`` replicas or members (``what``)."""
-    many = not isinstance(l2_penalty, (str, bytes)) and isinstance(l2_penalty, (Sequence, np.ndarray))
+    if isinstance(l2_penalty, np.ndarray):
+        l2_penalty = l2_penalty.tolist()
+    many = not isinstance(l2_penalty, (str, bytes)) and isinstance(l2_penalty, Sequence)
     given = list(l2_penalty) if many else [l2_penalty] * n
     if len(given) != n:
         raise ValueError(f"l2_penalty must be one number, or one for each {what}. Got {len(given)} for {n}.")
     for value in given:
         if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
             raise TypeError(f"l2_penalty must be a number. Got {value!r}. Write e.g. l2_penalty=1e-3.")
-        if not 0.0 <= value < float("inf"):
+        if not 0.0 <= value <= LARGEST:
             raise ValueError(f"l2_penalty must be at least 0 and finite. Got {value}. Write e.g. l2_penalty=1e-3.")
     return [float(value) for value in given]
 

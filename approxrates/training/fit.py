@@ -25,6 +25,7 @@ from approxrates.target import Target
 from approxrates.training.base import Progress, Stage
 from approxrates.training.checkpoint import Checkpoint
 from approxrates.training.checks import (
+    check_members,
     check_targets,
     check_whole,
     member_penalties,
@@ -195,6 +196,7 @@ def fit_members(
         ValueError: As :func:`train` does.
         TypeError: As :func:`train` does.
     """
+    members = check_members(members)
     targets = check_targets(arch, [target for target, _ in members])
     stages = with_budget(resolve_plan(plan, arch, targets), budget)
     objective = MeanSquare() if objective is None else objective

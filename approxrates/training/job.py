@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from approxrates import activations
@@ -106,7 +107,26 @@ def check_job(job: Job, targets: Sequence[Target | Dataset], extras: Sequence[Ex
             raise ValueError(
                 f"a network to start from must have layers of shapes {list(job.arch.shapes)}. Got {_shapes(one.start)}."
             )
+    _check_starts(job.arch, [one.start for one in extras if one.start is not None])
     check_measurements(job.measurements, job.stages, job.layout, job.objective)
+
+
+def _check_starts(arch: Architecture, starts: Sequence[Network]) -> None:
+    """Refuse networks of other units than those to be trained, or with biases where there are none."""
+    expected = arch.layers(np.zeros(arch.n_params)) if starts else ()
+    for start in starts:
+        for layer, own in zip((x for x in start.layers if isinstance(x, Layer)), expected, strict=True):
+            if layer.activations != own.activations:
+                codes, got = (", ".join(dict.fromkeys(x.activations)) for x in (own, layer))
+                raise ValueError(
+                    f"a network to start from must have the activations of the architecture, {codes}. Got {got}. "
+                    "Give the architecture the activation of the network."
+                )
+            if (layer.bias is None) != (own.bias is None):
+                raise ValueError(
+                    f"a network to start from must have biases as the architecture has, bias={arch.bias}. "
+                    f"Got a layer {'without' if layer.bias is None else 'with'} one. Write bias={not arch.bias}."
+                )
 
 
 def _shapes(network: Network) -> list[tuple[int, ...]]:

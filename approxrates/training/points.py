@@ -174,7 +174,13 @@ def sample(arch: Architecture, target: Target | Dataset, objective: Objective, n
         if not np.all(np.isfinite(v)):
             raise ValueError(f"{target.name} must have finite values. Got NaN or infinity at a sampling point.")
         objective.check_targets(v, arch.n_outputs)
-    mean, scale = _standardisation(known[-1], objective, arch.bias)
+    with np.errstate(over="ignore"):
+        mean, scale = _standardisation(known[-1], objective, arch.bias)
+    if not np.isfinite([mean, scale]).all():
+        largest = max(float(np.abs(v).max()) for v in known)
+        raise ValueError(
+            f"{target.name} must have values whose squares are finite. Got values up to {largest:g}. Rescale them."
+        )
     return _stack(sets, [(v - mean) / scale for v in known], mean, scale)
 
 
