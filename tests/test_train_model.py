@@ -273,3 +273,25 @@ def test_what_else_is_refused():
         fit(plan, dtype="float16")
     with pytest.raises(ValueError, match=r"l2_penalty must be one number, or one for each replica. Got 2 for 3"):
         fit(plan, l2_penalty=[0.1, 0.2])
+
+
+@pytest.mark.parametrize("stage", [LBFGS(steps=2), SelfScaledBFGS(steps=2), SGD(steps=2, momentum=0.5)])
+def test_a_preconditioner_that_a_stage_does_not_have_is_refused(stage):
+    with pytest.raises(ValueError, match=f"preconditioned_sharpness needs stages .* Got {stage.name}"):
+        fit([stage], measure=["preconditioned_sharpness"])
+
+
+def test_what_is_no_number_is_told_in_one_line():
+    plan = [Adam(steps=1)]
+    with pytest.raises(TypeError, match=r"data must be tables by name\. Got list"):
+        train_model(SMALL, [POINTS], plan=plan)
+    with pytest.raises(TypeError, match="table inputs must be an array of numbers"):
+        train_model(SMALL, DATA | {"inputs": [["a"]]}, plan=plan)
+    with pytest.raises(TypeError, match="beta must be an array of numbers"):
+        fit(plan, coefficients={"beta": "x"})
+    with pytest.raises(TypeError, match="coefficients must be numbers by name"):
+        fit(plan, coefficients=[1.0])
+    with pytest.raises(TypeError, match="replicas must be a number, or the numbers"):
+        fit(plan, replicas=1.5)
+    with pytest.raises(TypeError, match="start must be an array of numbers"):
+        fit(plan, start=["a"])

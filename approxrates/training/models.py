@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from approxrates.seeds import seed_for
 from approxrates.training.base import Progress, Stage
 from approxrates.training.checks import check_whole, member_penalties, present_device, writable_checkpoint
 from approxrates.training.fit import DTYPES
+from approxrates.training.job import check_measurements
 from approxrates.training.model_run import ModelFit, ModelRun
 from approxrates.training.plans import stages_of
 
@@ -118,9 +119,19 @@ def train_model(
 
 def _tables(model: Model, data: Mapping[str, ArrayLike]) -> dict[str, F64]:
     """The tables of a model, checked."""
-    tables = {name: np.asarray(table, dtype=np.float64) for name, table in data.items()}
+    if not isinstance(data, Mapping):
+        raise TypeError(f"data must be tables by name. Got {type(data).__name__}. Write e.g. {{'inputs': points}}.")
+    tables = {str(name): _array(f"table {name}", table) for name, table in data.items()}
     model.check(tables)
     return tables
+
+
+def _array(name: str, given: Any) -> F64:
+    """Numbers as an array."""
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be an array of numbers. Got {type(given).__name__}.") from None
 
 
 def _numbers(replicas: int | Sequence[int]) -> list[int]:
@@ -128,6 +139,8 @@ def _numbers(replicas: int | Sequence[int]) -> list[int]:
     if isinstance(replicas, (int, np.integer)):
         check_whole("replicas", replicas, 1)
         return list(range(int(replicas)))
+    if isinstance(replicas, (str, bytes)) or not isinstance(replicas, Iterable):
+        raise TypeError(f"replicas must be a number, or the numbers of the replicas. Got {replicas!r}.")
     numbers = list(replicas)
     if not numbers:
         raise ValueError("replicas must hold at least one number. Got none. Write e.g. replicas=3.")
@@ -138,12 +151,16 @@ def _numbers(replicas: int | Sequence[int]) -> list[int]:
 
 def _coefficients(model: Model, given: Mapping[str, float | Sequence[float]], n: int) -> dict[str, list[float]]:
     """By name one number for each replica."""
-    if unknown := sorted(set(given) - set(model.coefficients)):
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"coefficients must be numbers by name. Got {type(given).__name__}. Write e.g. {{'beta': 1.0}}."
+        )
+    if unknown := sorted(map(str, set(given) - set(model.coefficients))):
         known = ", ".join(model.coefficients) or "none"
         raise ValueError(f"{model.name} has the coefficients {known}. Got {', '.join(unknown)}.")
     chosen = {}
     for name, default in model.coefficients.items():
-        values = np.asarray(given.get(name, default), dtype=np.float64)
+        values = _array(name, given.get(name, default))
         if values.shape not in ((), (n,)) or not np.all(np.isfinite(values)):
             raise ValueError(f"{name} must be one finite number, or one for each of {n} replicas. Got {given[name]!r}.")
         chosen[name] = np.broadcast_to(values, (n,)).tolist()
@@ -157,7 +174,7 @@ def _starts(model: Model, start: Any, numbers: Sequence[int], seed: int) -> F64:
             raise ValueError(f"start must be 'random' or an array of parameters. Got {start!r}.")
         seeds = [seed_for("model", model=model.key, replica=number, seed=seed) for number in numbers]
         return np.stack([model.initialise(one) for one in seeds])
-    rows, n = np.asarray(start, dtype=np.float64), model.n_params
+    rows, n = _array("start", start), model.n_params
     if rows.shape not in ((n,), (len(numbers), n)) or not np.all(np.isfinite(rows)):
         raise ValueError(
             f"start must hold finite parameters, shape ({n},) or ({len(numbers)}, {n}). Got shape {rows.shape}."
@@ -177,6 +194,5 @@ def _check_parts(
             )
         if penalised and not stage.takes_penalty:
             raise ValueError(f"the stage {stage.name} takes no L2 penalty. Got one. Use ar.Adam or ar.LBFGS.")
-    for one in measurements:
-        # Those that look at layers or at the loss by name refuse a layout that has none, and an objective that is none.
-        one.check(cast(Layout, FlatLayout(model.n_params)), cast(Objective, None))
+    # Those that look at layers or at the loss by name refuse a layout that has none, and an objective that is none.
+    check_measurements(measurements, stages, cast(Layout, FlatLayout(model.n_params)), cast(Objective, None))
