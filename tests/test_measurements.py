@@ -521,3 +521,10 @@ def test_a_network_written_as_a_model_for_autograd_has_the_same_numbers(name):
 def test_scalar_curvature_refuses_networks_whose_hessian_is_too_large():
     with pytest.raises(ValueError, match=r"at most most_params=20 parameters. Got 46. Use a smaller network, or raise"):
         MEASUREMENTS["scalar_curvature"](most_params=20).check(layout_of("tanh", width=5, depth=2), None)
+
+
+def test_a_logarithmic_schedule_of_too_many_stops_is_every_step():
+    from approxrates.measurements import stops
+
+    for steps in (1, 2, 7, 50):
+        assert stops(f"log {10**15}", steps) == stops("every 1", steps)

@@ -66,8 +66,8 @@ def get_measurement(given: str | Measurement | Mapping[str, Any]) -> Measurement
     if not isinstance(name, str) or name not in MEASUREMENTS:
         raise ValueError(f"a measurement must be one of {', '.join(MEASUREMENTS)}. Got {name!r}.")
     known = [field.name for field in dataclasses.fields(MEASUREMENTS[name])]
-    if unknown := sorted(set(settings) - set(known)):
-        raise ValueError(f"{name} has the settings {', '.join(known)}. Got {', '.join(map(str, unknown))}.")
+    if unknown := sorted(map(str, set(settings) - set(known))):
+        raise ValueError(f"{name} has the settings {', '.join(known)}. Got {', '.join(unknown)}.")
     return MEASUREMENTS[name](**settings)
 
 

@@ -81,7 +81,7 @@ def stops(schedule: str, steps: int) -> tuple[int, ...]:
     if kind == "every":
         chosen.update(range(0, steps, int(numbers[0])))
     if kind == "log":
-        n = int(numbers[0])
+        n = min(int(numbers[0]), 3 * max(steps, 1))  # with so many for each decade every step is chosen
         chosen.update(round(10.0 ** (k / n)) for k in range(math.floor(n * math.log10(max(steps, 1))) + 1))
     return tuple(sorted(step for step in chosen if step <= steps))
 
