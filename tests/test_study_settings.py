@@ -161,3 +161,16 @@ def test_what_speaks_of_the_rule_is_taken_from_the_end_of_the_training(tmp_path)
     step, value = fit.measured[1]["preconditioned_sharpness"][-1]
     assert (step, value) == (40, row["preconditioned_sharpness"])
     assert value > 0
+
+
+@pytest.mark.parametrize("widths", [(2, 40), (40, 2)])
+def test_a_measurement_of_small_networks_is_refused_for_the_largest_in_whatever_order(widths):
+    architectures = ar.FixedWidth(dim=1, width=ar.axis(*widths), depth=2, activation="tanh")
+    with pytest.raises(ValueError, match="at most most_params=60 parameters"):
+        study(architectures=architectures, measure=[{"measurement": "scalar_curvature", "most_params": 60}])
+
+
+@pytest.mark.parametrize(("value", "kind"), [([0.1, 0.2], TypeError), (10**400, ValueError)])
+def test_a_penalty_that_is_no_number_is_refused(value, kind):
+    with pytest.raises(kind, match="l2_penalty must be"):
+        study(l2_penalty=value)

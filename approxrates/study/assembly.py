@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -140,10 +141,10 @@ def _check_settings(block: Block) -> None:
             raise TypeError(f"budget must be a number. Got {value!r}. Write e.g. budget=4.")
         if not 0 < value < math.inf:
             raise ValueError(f"budget must be positive and finite. Got budget={value}. Write e.g. budget=4.")
-    for value in _listing(block.l2_penalty):
+    for value in block.l2_penalty.values if isinstance(block.l2_penalty, Axis) else (block.l2_penalty,):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"l2_penalty must be a number. Got {value!r}. Write e.g. l2_penalty=1e-4.")
-        if not 0.0 <= value < math.inf:
+        if not 0.0 <= value <= sys.float_info.max:
             raise ValueError(f"l2_penalty must be at least 0 and finite. Got {value}. Write e.g. l2_penalty=1e-4.")
 
 
@@ -239,7 +240,8 @@ def _check_plans(block: Block) -> None:
     plans = block.plan.values if isinstance(block.plan, Axis) else (block.plan,)
     for plan in plans:
         resolve_plan(plan, block.shapes[0], target[block.shapes[0].dim])
-        for arch in {a.activation: a for a in block.shapes if a.dim in target}.values():
+        by_size = sorted((a for a in block.shapes if a.dim in target), key=lambda a: a.n_params)
+        for arch in {(a.activation, a.dim): a for a in by_size}.values():  # what the largest can do, all can
             stages = resolve_plan(plan, arch, target[arch.dim])
             check_stages(stages, arch, block.measure, max(_listing(block.l2_penalty)))
     if "constructive" in _listing(block.start):
