@@ -217,3 +217,42 @@ def test_every_probe_begins_with_cells_that_are_plain_data(name):
     assert json.loads(json.dumps(specs)) == specs
     assert all(found.seconds(spec) > 0 for spec in specs)
     assert len({store.canonical(spec) for spec in specs}) == len(specs)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("probe.toml", 'probe = "ersoy2025_l2"', "the folder of ersoy2025_l2"),
+        ("probe.toml", "probe = [", "must be a readable probe.toml"),
+        ("study.toml", 'name = "mine"', "the folder of a study"),
+    ],
+)
+def test_the_folder_of_a_study_or_of_another_probe_is_left_as_it_is(tmp_path, file, text, message):
+    (tmp_path / file).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(file, text)]
+    assert CALLS == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400])
+def test_settings_are_finite(value):
+    with pytest.raises(ValueError, match="scale of toy2000_squares must be finite"):
+        run(scale=value)
+
+
+@pytest.mark.parametrize("item", ["workers=2", "out=x", "progress=1", "name=x"])
+def test_arguments_of_the_command_are_no_settings(item, tmp_path, capsys, monkeypatch):
+    from approxrates.__main__ import main
+
+    monkeypatch.setattr("sys.argv", ["approxrates", "probe", "ersoy2025_l2", "--out", str(tmp_path), "--set", item])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"Got {item.partition('=')[0]}" in "".join(capsys.readouterr())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("settings", [{"hidden": (0,)}, {"activation": "no_such"}])
+def test_an_autoencoder_that_cannot_be_is_refused_before_its_cells(settings):
+    with pytest.raises(ValueError, match="must be"):
+        settings_of(probes.get_probe("ersoy2025_vae"), settings)

@@ -23,6 +23,7 @@ def probe(
     """Run the experiment of a paper, or the rest of it, and compare with what is expected. Safe to kill."""
     from approxrates.probes import SETTINGS_FILE, get_probe, probe_names, settings_from
     from approxrates.probes import probe as run
+    from approxrates.probes.base import settings_of
 
     if name is None:
         for known in probe_names():
@@ -33,6 +34,7 @@ def probe(
         path = Path(name) / SETTINGS_FILE if Path(name).is_dir() else Path(name)
         name, kept = settings_from(path)
         folder, settings = folder or path.parent, {**kept, **settings}
+    settings_of(get_probe(name), settings)  # so that no setting is taken for an argument
     result = run(name, folder or Path("results") / name, workers, retry_failed=retry_failed, **settings)
     for line in result.findings():
         typer.echo(line)

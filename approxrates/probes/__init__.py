@@ -80,6 +80,7 @@ def probe(
             runs = Sweep(chosen, made, Path(scratch), hear, workers, retry_failed).run()
             return ProbeResult(chosen, made, _frame(runs, Path(scratch)))
     folder = Path(out)
+    _check_folder(name, folder)
     try:
         (folder / "runs").mkdir(parents=True, exist_ok=True)
         claim(folder, name, OUTPUTS)
@@ -123,6 +124,17 @@ def plot_probe(result: ProbeResult, figure: str | None = None) -> Any:
     if chosen not in draws:
         raise ValueError(f"figure must be one of {', '.join(draws)}. Got {figure!r}.")
     return draws[chosen]()
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    """Refuses the folder of a study or of another probe, whose settings would be lost."""
+    advice = "Choose another folder."
+    if (folder / "study.toml").exists():
+        raise ValueError(f"out must be a folder of its own. Got {folder}, the folder of a study. {advice}")
+    if (folder / SETTINGS_FILE).exists():
+        there, _ = settings_from(folder / SETTINGS_FILE)
+        if there != name:
+            raise ValueError(f"out must be a folder of {name}. Got {folder}, the folder of {there}. {advice}")
 
 
 def _frame(runs: Sequence[Run], folder: Path) -> pd.DataFrame:

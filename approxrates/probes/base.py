@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,8 @@ def _alike(owner: str, name: str, value: Any, usual: Any) -> Any:
         wrong = usual is not None and not isinstance(value, bool)
     elif isinstance(usual, float):
         wrong = isinstance(value, bool) or not isinstance(value, (int, float))
+        if not wrong and not abs(value) <= sys.float_info.max:
+            raise ValueError(f"{name} of {owner} must be finite and at most 1.7e308. Got {str(value)[:20]}.")
         value = value if wrong else float(value)
     else:
         wrong = isinstance(value, bool) or not isinstance(value, type(usual))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from approxrates.models import VAE
 from approxrates.probes.base import Spec
 
 LEVELS = 3
@@ -101,6 +102,7 @@ class VaeSettings:
         for name in ("beta", "l2_penalty", "kick"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least 0 and finite. Got {name}={getattr(self, name)}.")
+        VAE(dim=1, hidden=self.hidden, latent=self.latent, activation=self.activation)  # refuses what it cannot be
 
     @property
     def has_theory(self) -> bool:
